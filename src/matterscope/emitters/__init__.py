@@ -1,0 +1,12 @@
+"""Quantum emitters: from the ion beam to the identity of the emitter."""
+
+from __future__ import annotations
+
+from matterscope.core.verbs import lazy
+
+__getattr__, __dir__, __all__ = lazy(  # type: ignore[assignment]
+    __name__,
+    {
+        # public name: ("module:function", "SettingsClass")
+    },
+)

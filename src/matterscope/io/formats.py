@@ -1,0 +1,46 @@
+"""The literal table of formats: a part that is not in it does not exist.
+
+In: nothing. Out: `FORMATS`, from which reading, writing, the documentation and the tests are driven.
+A reader is ``read(path, **options) -> list[Dataset]``; a sniffer ``sniff(path, head) -> bool`` looks
+at the first 4096 bytes and the name; a writer is ``write(measurement, path) -> None``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: where its reader, sniffer and writer stand (``module:function`` under `io`)."""
+
+    name: str
+    module: str
+    extensions: tuple[str, ...]
+    kinds: tuple[str, ...]
+    summary: str
+    writes: bool = False
+
+    @property
+    def reader(self) -> str:
+        """Return ``module:function`` of the reader."""
+        return f"matterscope.io.{self.module}:read"
+
+
+FORMATS: tuple[Format, ...] = (
+    # one entry a line, in the order in which they are asked; strict magic numbers first.
+    # ``module`` has the functions sniff(path, head), read(path, **options) and, if writes, write(m, path)
+    Format(
+        "hdf5-measurement",
+        "measurement",
+        (".h5", ".hdf5"),
+        ("*",),
+        "matterscope's own HDF5, one group per measurement",
+        writes=True,
+    ),
+)
+
+
+def by_name(name: str) -> Format:
+    """Return the format called `name`."""
+    return next(f for f in FORMATS if f.name == name)

@@ -1,0 +1,1 @@
+"""Statistics shared by learned and fitted answers: splits, calibration, intervals, domain, persistence."""

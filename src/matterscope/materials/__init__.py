@@ -1,0 +1,12 @@
+"""Defect levels from mixed fidelities, and screening of perovskite alloys."""
+
+from __future__ import annotations
+
+from matterscope.core.verbs import lazy
+
+__getattr__, __dir__, __all__ = lazy(  # type: ignore[assignment]
+    __name__,
+    {
+        # public name: ("module:function", "SettingsClass")
+    },
+)

@@ -1,0 +1,1 @@
+"""Kernels without a capability's constants: plain arrays in and out, units in the signature."""

@@ -1,0 +1,63 @@
+"""The literal table of verbs: name → function, settings, what it takes. Nothing else can be run.
+
+In: nothing. Out: `VERBS`; the command line, the stored records and the tests are driven by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from matterscope.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    Parameters
+    ----------
+    function : str
+        ``"package.module:function"`` with the signature ``(inputs, settings, call) -> [Estimate]``.
+    settings : str
+        ``"package.settings:Class"``.
+    summary : str
+        One line for ``--help``.
+    inputs : str
+        "files": one unit of work per input; "together": all inputs are one thing; "none": takes
+        no input. A trailing "?" (``files?``) makes them optional.
+    metavar : str
+        Name of the inputs in the help.
+    """
+
+    function: str
+    settings: str
+    summary: str
+    inputs: Literal["files", "together", "none", "files?", "together?"] = "files"
+    metavar: str = "FILE"
+
+
+VERBS: dict[str, Verb] = {
+    # spectra: learned answers and reduction
+    # spectra: simulation and data sets
+    # spectra: electron energy loss
+    # emitters: photons
+    # emitters: arrays, ions, spectra, identity
+    # scattering
+    # materials: levels
+    # materials: perovskites
+}
+
+
+def lookup(name: str) -> Verb:
+    """Return the verb called `name`, e.g. ``"spectra infer"``."""
+    if name not in VERBS:
+        raise ConfigError(f"there is no verb '{name}'", expected="one of " + ", ".join(VERBS))
+    return VERBS[name]
+
+
+def resolve(target: str) -> Any:
+    """Return the object that ``"module:name"`` of this table stands for."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

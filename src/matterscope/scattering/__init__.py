@@ -1,0 +1,12 @@
+"""Coherent scattering: what one speckle pattern or a series of them tells."""
+
+from __future__ import annotations
+
+from matterscope.core.verbs import lazy
+
+__getattr__, __dir__, __all__ = lazy(  # type: ignore[assignment]
+    __name__,
+    {
+        # public name: ("module:function", "SettingsClass")
+    },
+)

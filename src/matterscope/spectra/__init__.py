@@ -1,0 +1,12 @@
+"""Core-loss spectra: structure, composition and defects from X-ray absorption and electron energy loss."""
+
+from __future__ import annotations
+
+from matterscope.core.verbs import lazy
+
+__getattr__, __dir__, __all__ = lazy(  # type: ignore[assignment]
+    __name__,
+    {
+        # public name: ("module:function", "SettingsClass")
+    },
+)
