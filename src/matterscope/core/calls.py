@@ -28,13 +28,15 @@ class Mapper(Protocol):
 
     def __call__(
         self, unit: Unit, items: Sequence[Any], *, seed: int, stream: str, progress: Progress
-    ) -> list[Any]: ...
+    ) -> list[Any]:
+        """Return the results of `unit` over `items`, in index order."""
 
 
 class Progress(Protocol):
     """Words and numbers on how far the work is."""
 
-    def __call__(self, done: int, total: int, what: str) -> None: ...
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Report that `done` of `total` are finished."""
 
 
 def silent(done: int, total: int, what: str) -> None:

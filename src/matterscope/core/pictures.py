@@ -94,7 +94,7 @@ class Picture:
         panels = []
         for stored in entry["panels"]:
             layers = tuple(Layer(**layer) for layer in stored["layers"])
-            fields = {
+            fields: dict[str, Any] = {
                 k: tuple(v) if k in {"x_range", "y_range"} and v else v
                 for k, v in stored.items()
                 if k != "layers"

@@ -6,6 +6,7 @@ In: nothing. Out: the vocabulary; a test holds every estimate of the package to 
 from __future__ import annotations
 
 QUANTITIES: dict[str, tuple[str, str]] = {
+    "verdict": ("1", "PASS, WARN or FAIL: whether a file can be trusted"),
     # spectra
     "coordination_number": (
         "1",

@@ -22,7 +22,13 @@ class Settings(BaseModel):
 
 
 def option(
-    default: Any, description: str, *, units: str = "", advanced: bool = False, **bounds: Any
+    default: Any,
+    description: str,
+    *,
+    units: str = "",
+    advanced: bool = False,
+    positional: bool = False,
+    **bounds: Any,
 ) -> Any:
     """Return a settings field.
 
@@ -36,13 +42,15 @@ def option(
         Unit of the number, shown in the help and the form.
     advanced : bool
         Listed after the others.
+    positional : bool
+        Given as the first word on the command line instead of as an option (``simulate KIND``).
     **bounds
         ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` …
     """
     return Field(
         default,
         description=description,
-        json_schema_extra={"units": units, "advanced": advanced},
+        json_schema_extra={"units": units, "advanced": advanced, "positional": positional},
         **bounds,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 _HOME = {"read": "reading", "measurements": "reading", "sniff": "reading", "write": "writing"}
-__all__ = sorted(_HOME)
+__all__ = ["measurements", "read", "sniff", "write"]
 
 
 def __getattr__(name: str) -> Any:

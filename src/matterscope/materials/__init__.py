@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matterscope.core.verbs import lazy
 
-__getattr__, __dir__, __all__ = lazy(  # type: ignore[assignment]
+__getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")

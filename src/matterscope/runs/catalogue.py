@@ -39,6 +39,11 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
+    "check": Verb(
+        "matterscope.runs.checking:check_files",
+        "matterscope.runs.settings:CheckSettings",
+        "Say whether a file can be trusted",
+    ),
     # spectra: learned answers and reduction
     # spectra: simulation and data sets
     # spectra: electron energy loss
@@ -47,6 +52,10 @@ VERBS: dict[str, Verb] = {
     # scattering
     # materials: levels
     # materials: perovskites
+}
+
+CHECKS: dict[str, str] = {
+    # kind of measurement: "module:function" of (dataset) -> Estimate with diagnostics["verdict"]
 }
 
 

@@ -1,0 +1,276 @@
+"""Shared options, settings as options, progress, and how answers are printed.
+
+In: a verb's settings model. Out: a signature that the command line understands; tables or JSON.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import time
+import tomllib
+import types
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from matterscope.core.errors import ConfigError
+from matterscope.core.settings import Settings
+
+ANSWER, EXECUTION = "Answer", "Execution"
+
+SHARED: dict[str, tuple[Any, Any, Any]] = {
+    # name: (type, default, option)
+    "json_": (bool, False, typer.Option("--json", help="Print the estimates as a JSON array.", rich_help_panel=ANSWER)),
+    "seed": (int, 0, typer.Option("--seed", help="Seed of all random streams.", rich_help_panel=ANSWER)),
+    "level": (float | None, None, typer.Option("--level", help="One more level for the intervals, beside 0.68, 0.9, 0.95.", rich_help_panel=ANSWER)),
+    "config": (Path | None, None, typer.Option("--config", help="TOML file with settings; options given here win.", rich_help_panel=ANSWER)),
+    "strict": (bool, False, typer.Option("--strict", help="Exit 1 if any answer carries a flag.", rich_help_panel=ANSWER)),
+    "store": (Path | None, None, typer.Option("--store", help="Folder of the run store.", envvar="MATTERSCOPE_RUNS", rich_help_panel=EXECUTION)),
+    "out": (Path | None, None, typer.Option("--out", help="Copy the finished record (report, tables, arrays, files made) into this folder.", rich_help_panel=EXECUTION)),
+    "report": (bool, True, typer.Option("--report/--no-report", help="Render the HTML report.", rich_help_panel=EXECUTION)),
+    "executor": (Literal["inline", "processes", "dask"], "inline", typer.Option("--executor", help="How units are computed.", rich_help_panel=EXECUTION)),
+    "scheduler": (str, "", typer.Option("--scheduler", help="Address of a Dask scheduler in a network you trust.", rich_help_panel=EXECUTION)),
+    "workers": (int, 0, typer.Option("--workers", help="Processes; 0 is one per core.", min=0, rich_help_panel=EXECUTION)),
+    "threads": (int, 1, typer.Option("--threads", help="Threads of the numerical libraries; part of the digest.", min=1, rich_help_panel=EXECUTION)),
+    "time_limit": (float | None, None, typer.Option("--time-limit", help="Seconds after which the run stops, resumable.", rich_help_panel=EXECUTION)),
+    "max_bytes": (float | None, None, typer.Option("--max-bytes", help="Largest decoded size of an input.", rich_help_panel=EXECUTION)),
+    "dry_run": (bool, False, typer.Option("--dry-run", help="Say what would be done; write nothing.", rich_help_panel=EXECUTION)),
+    "debug": (bool, False, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=EXECUTION)),
+}  # fmt: skip
+
+
+def _field_type(annotation: Any) -> Any:
+    """Return the option type of a settings field: scalars as they are, sequences as lists of words."""
+    inner = (
+        [a for a in get_args(annotation) if a is not type(None)]
+        if get_origin(annotation) in {Union, types.UnionType}
+        else [annotation]
+    )
+    found = inner[0] if len(inner) == 1 else str
+    if get_origin(found) is Literal:
+        return found if all(isinstance(v, str) for v in get_args(found)) else str
+    if get_origin(found) in {tuple, list}:
+        return list[str]
+    return found if found in {int, float, bool, str} else str
+
+
+def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[inspect.Parameter]:
+    """Return the parameters of a verb's command: positional settings, inputs, settings, shared options."""
+    positional, named = [], []
+    for name, field in settings.model_fields.items():
+        if name in SHARED or f"{name}_" in SHARED:
+            raise ConfigError(f"the setting '{name}' has the name of a shared option")
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        kind = _field_type(field.annotation)
+        unit = f" [{extra['units']}]" if extra.get("units") else ""
+        text = (field.description or "") + unit
+        required = field.is_required()
+        if extra.get("positional"):
+            place = typer.Argument(metavar=name.upper(), help=text, show_default=False)
+            positional.append(
+                _parameter(
+                    name,
+                    Annotated[kind if required else kind | None, place],
+                    inspect.Parameter.empty if required else None,
+                )
+            )
+            continue
+        flag = "--" + name.replace("_", "-")
+        shown = "required" if required else _shown(field.default)
+        choice = typer.Option(
+            *([f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]),
+            help=text,
+            show_default=shown,
+            rich_help_panel="Settings",
+        )
+        named.append(
+            _parameter(
+                name,
+                Annotated[list[str] | None if kind == list[str] else kind | None, choice],
+                None,
+            )
+        )
+    files: list[inspect.Parameter] = []
+    if inputs != "none":
+        needed = not inputs.endswith("?")
+        place = typer.Argument(
+            metavar=f"{metavar}…",
+            help="Files; FILE:NAME picks one part of a file.",
+            show_default=False,
+        )
+        files = [
+            _parameter(
+                "inputs",
+                Annotated[list[str] if needed else list[str] | None, place],
+                inspect.Parameter.empty if needed else None,
+            )
+        ]
+    shared = [
+        _parameter(n, Annotated[kind, option], default)
+        for n, (kind, default, option) in SHARED.items()
+    ]
+    both = [*positional, *files]
+    return [*sorted(both, key=lambda p: p.default is not inspect.Parameter.empty), *named, *shared]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _shown(default: Any) -> str | bool:
+    if default is None or default in ((), "", []):
+        return False
+    if isinstance(default, (tuple, list)):
+        return ",".join(str(v) for v in default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def settings_given(
+    settings: type[Settings], values: dict[str, Any], config: Path | None
+) -> dict[str, Any]:
+    """Return the settings of the TOML file, overruled by the options that were given."""
+    merged: dict[str, Any] = {}
+    if config is not None:
+        try:
+            merged = tomllib.loads(config.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(
+                "the configuration cannot be read", where=str(config), got=str(error)
+            ) from None
+    for name in settings.model_fields:
+        value = values.get(name)
+        if value is None or value == []:
+            continue
+        merged[name] = (
+            [w.strip() for item in value for w in item.split(",")]
+            if isinstance(value, list)
+            else value
+        )
+    return merged
+
+
+class Meter:
+    """Progress on stderr: a bar in a terminal, a line every ten seconds elsewhere; silent for 2 s."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.start = self.last = time.monotonic()
+        self.quiet = quiet
+        self.bar: Any = None
+        self.task: Any = None
+        self.what = ""
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Report that `done` of `total` are finished."""
+        now = time.monotonic()
+        if self.quiet or now - self.start < 2:
+            return
+        if sys.stderr.isatty():
+            self._bar(done, total, what)
+        elif now - self.last > 10 or done == total:
+            rate = (now - self.start) / max(done, 1)
+            print(
+                f"{what}: {done}/{total}, about {rate * (total - done):.0f} s left", file=sys.stderr
+            )
+            self.last = now
+
+    def _bar(self, done: int, total: int, what: str) -> None:
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.bar.start()
+        if what != self.what:
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task, self.what = self.bar.add_task(what, total=total), what
+        self.bar.update(self.task, completed=done, total=total)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def print_json(entries: list[dict[str, Any]]) -> None:
+    """Print the estimates as one JSON array, and nothing else."""
+    kept = [{k: v for k, v in e.items() if k != "figures"} for e in entries]
+    sys.stdout.write(json.dumps(kept, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def print_answers(entries: list[dict[str, Any]]) -> None:
+    """Print the estimates as tables: one per thing, or one row per thing when there are many."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from matterscope.runs.answers import number, quantity_text
+
+    console = Console(soft_wrap=False)
+    if len(entries) > 3:
+        names: list[str] = []
+        for entry in entries:
+            names += [n for n in entry["quantities"] if n not in names]
+        table = Table(title=entries[0]["capability"], title_justify="left", header_style="bold")
+        for head in ("input", *names[:5], "flags"):
+            table.add_column(head.replace("_", " "), overflow="fold")
+        for entry in entries:
+            cells = [
+                quantity_text(entry["quantities"][n]) if n in entry["quantities"] else ""
+                for n in names[:5]
+            ]
+            table.add_row(_name(entry), *cells, ", ".join(f["code"] for f in entry["flags"]))
+        console.print(table)
+        return
+    for entry in entries:
+        table = Table(
+            title=f"{entry['capability']} · {_name(entry)}",
+            title_justify="left",
+            header_style="bold",
+        )
+        for head in ("quantity", "value", "units", "90 % interval"):
+            table.add_column(head, overflow="fold")
+        for name, q in entry["quantities"].items():
+            table.add_row(
+                name.replace("_", " "),
+                number(q["value"]),
+                "" if q["units"] == "1" else q["units"],
+                _interval(q),
+            )
+        console.print(table)
+        for flag in entry["flags"]:
+            console.print(f"[yellow]{flag['code']}[/yellow] ", end="")
+            console.print(f"{flag['message']} {flag['remedy']}", markup=False)
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str(entry["input"]["selector"] or entry["input"]["source"] or "—")
+
+
+def _interval(q: dict[str, Any]) -> str:
+    from matterscope.runs.answers import interval_text, number
+
+    band = next((i for i in q.get("intervals", []) if abs(i["level"] - 0.9) < 1e-9), None)
+    if band:
+        return interval_text(band)
+    if q.get("probabilities"):
+        ranked = sorted(q["probabilities"].items(), key=lambda item: -(item[1] or 0))[:3]
+        return ", ".join(f"p({v}) = {number(p)}" for v, p in ranked)
+    return str(q.get("uncertainty", ""))
