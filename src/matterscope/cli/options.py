@@ -221,7 +221,7 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from matterscope.runs.answers import number, quantity_text
+    from matterscope.runs.answers import half_width, number, quantity_text
 
     console = Console(soft_wrap=False)
     if len(entries) > 3:
@@ -250,7 +250,7 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
         for name, q in entry["quantities"].items():
             table.add_row(
                 name.replace("_", " "),
-                number(q["value"]),
+                number(q["value"], half_width(q)),
                 "" if q["units"] == "1" else q["units"],
                 _interval(q),
             )
@@ -265,12 +265,12 @@ def _name(entry: dict[str, Any]) -> str:
 
 
 def _interval(q: dict[str, Any]) -> str:
-    from matterscope.runs.answers import interval_text, number
+    from matterscope.runs.answers import half_width, interval_text, number
 
     band = next((i for i in q.get("intervals", []) if abs(i["level"] - 0.9) < 1e-9), None)
     if band:
-        return interval_text(band)
+        return interval_text(band, half_width(q))
     if q.get("probabilities"):
         ranked = sorted(q["probabilities"].items(), key=lambda item: -(item[1] or 0))[:3]
-        return ", ".join(f"p({v}) = {number(p)}" for v, p in ranked)
+        return ", ".join(f"p({v}) = {number(p, 0.01)}" for v, p in ranked)
     return str(q.get("uncertainty", ""))

@@ -1,28 +1,47 @@
 """Stored answers as text: numbers, intervals and quantities in the form that people read.
 
 In: entries of ``estimates.json``. Out: short text, the same in the terminal and in the report.
+A number shows two digits of its uncertainty, and five where it has none.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
-def number(value: Any) -> str:
-    """Return a number as people write it: five significant digits, no trailing noise.
+def number(value: Any, uncertainty: float | None = None) -> str:
+    """Return a number as people write it; with an uncertainty, rounded to two digits of it.
 
     Examples
     --------
-    >>> number(0.00440123), number(1234567.0), number("Cu"), number(None)
-    ('0.0044012', '1.2346e+06', 'Cu', '—')
+    >>> number(0.00440123), number("Cu"), number(None)
+    ('0.0044012', 'Cu', '—')
+    >>> number(1.95312, 0.0123), number(-8985.31, 12.0), number(1234567.0)
+    ('1.953', '−8985', '1.2346e+06')
     """
     if value is None:
         return "—"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    if uncertainty is not None and 0 < uncertainty < math.inf and 1e-4 < abs(value) < 1e6:
+        decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
+        if decimals <= 8:
+            return f"{value:.{decimals}f}".replace("-", "−")
     if isinstance(value, int) and abs(value) < 10**7:
-        return str(value)
-    return f"{value:.5g}"
+        return str(value).replace("-", "−")
+    text = f"{value:.5g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def half_width(entry: dict[str, Any]) -> float | None:
+    """Return the uncertainty that decides how many digits are shown: σ, or half of an interval."""
+    if entry.get("sigma"):
+        return float(entry["sigma"])
+    for band in entry.get("intervals", []):
+        if band["low"] is not None and band["high"] is not None and band["high"] > band["low"]:
+            return float(band["high"] - band["low"]) / 2
+    return None
 
 
 def quantity_text(entry: dict[str, Any]) -> str:
@@ -31,25 +50,27 @@ def quantity_text(entry: dict[str, Any]) -> str:
     Examples
     --------
     >>> quantity_text({"value": 1.953, "units": "Å", "intervals": [{"level": 0.9, "low": 1.9, "high": 2.0}]})
-    '1.953 Å (90 %: 1.9 … 2)'
+    '1.953 Å (90 %: 1.900 … 2.000)'
     """
     units = "" if entry["units"] == "1" else f" {entry['units']}"
-    text = number(entry["value"]) + (units if entry["value"] is not None else "")
+    text = number(entry["value"], half_width(entry)) + (units if entry["value"] is not None else "")
     band = next((i for i in entry.get("intervals", []) if abs(i["level"] - 0.9) < 1e-9), None)
     if band:
-        text += f" (90 %: {interval_text(band)})"
+        text += f" (90 %: {interval_text(band, half_width(entry))})"
     elif entry.get("probabilities") and entry["value"] is not None:
-        text += f" (p = {number(entry['probabilities'].get(_key(entry['value']), 0.0))})"
+        text += f" (p = {number(entry['probabilities'].get(_key(entry['value']), 0.0), 0.01)})"
     return text
 
 
-def interval_text(band: dict[str, Any]) -> str:
+def interval_text(band: dict[str, Any], uncertainty: float | None = None) -> str:
     """Return an interval as text; one-sided ones with ≤ or ≥."""
+    if band["low"] is None and band["high"] is None:
+        return "unbounded"
     if band["low"] is None:
-        return f"≤ {number(band['high'])}"
+        return f"≤ {number(band['high'], uncertainty)}"
     if band["high"] is None:
-        return f"≥ {number(band['low'])}"
-    return f"{number(band['low'])} … {number(band['high'])}"
+        return f"≥ {number(band['low'], uncertainty)}"
+    return f"{number(band['low'], uncertainty)} … {number(band['high'], uncertainty)}"
 
 
 def _key(value: Any) -> str:

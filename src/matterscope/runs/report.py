@@ -14,11 +14,13 @@ from matterscope.core.files import write_text
 from matterscope.core.pictures import Picture
 from matterscope.core.quantities import QUANTITIES
 from matterscope.runs import records
-from matterscope.runs.answers import interval_text, number, quantity_text
+from matterscope.runs.answers import half_width, interval_text, number, quantity_text
 from matterscope.runs.store import read_json
 
 DETAILS_ABOVE = 12
-TABLE_ROWS = 30
+TABLE_ROWS = 15
+PIXELS_PER_INCH = 118
+"""Width on the page of one inch of a picture: its 9.5-point type reads as the page's own."""
 EMBED_VALUES = 60_000
 """Numbers of a picture embedded for the CSV button; larger pictures name their file instead."""
 
@@ -76,6 +78,7 @@ def _answer(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
                 "title": picture.title,
                 "caption": picture.caption,
                 "svg": _svg(picture),
+                "pixels": round(picture.width * PIXELS_PER_INCH),
                 "csv": _csv(picture),
                 "path": stored["path"],
             }
@@ -84,10 +87,11 @@ def _answer(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
         {
             "name": name.replace("_", " "),
             "definition": QUANTITIES[name][1] if name in QUANTITIES else "",
-            "text": number(q["value"]),
+            "text": number(q["value"], half_width(q)),
             "units": "" if q["units"] == "1" else q["units"],
             "intervals": [
-                f"{round(100 * i['level'])} %: {interval_text(i)}" for i in q.get("intervals", [])
+                f"{round(100 * i['level'])} %: {interval_text(i, half_width(q))}"
+                for i in q.get("intervals", [])
             ],
             "probabilities": sorted(
                 q.get("probabilities", {}).items(), key=lambda item: -(item[1] or 0)
