@@ -20,6 +20,23 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),
     "purity": ("1", "1 − g2(0)"),
     "antibunching_time": ("ns", "recovery time of the antibunching dip"),
+    # emitters: ions and arrays
+    "projected_range": ("nm", "mean depth at which ions stop"),
+    "range_straggle": ("nm", "standard deviation of the depth at which ions stop"),
+    "lateral_straggle": ("nm", "root mean square sideways displacement along one axis"),
+    "stopped_fraction": ("1", "share of ions that stop in the target layer"),
+    "backscattered_fraction": ("1", "share of ions that leave through the surface"),
+    "transmitted_fraction": ("1", "share of ions that leave through the back"),
+    "vacancies_per_ion": ("1", "vacancies in the target layer per incident ion"),
+    "optimal_film_thickness": ("nm", "thickness of the first film with the best capture"),
+    "optimal_stopped_fraction": ("1", "capture in the target at the best film thickness"),
+    "placement_scatter": ("nm", "root mean square distance from the aperture's centre, one axis"),
+    "mask_leak": ("1", "share of ions that pass the closed mask and stop in the target"),
+    "mask_opacity_thickness": ("nm", "mask thickness that about 1e-4 of the ions pass"),
+    "best_dose": ("1/cm²", "dose with the largest probability of exactly one emitter"),
+    "emitters_per_site": ("1", "mean number of emitters on a site"),
+    "single_probability": ("1", "probability that a site holds exactly one emitter"),
+    "sites_needed": ("1", "sites for the wanted number of single emitters"),
 }
 """Units "" mean: in the units that the estimate states."""
 

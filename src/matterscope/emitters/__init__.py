@@ -8,5 +8,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        # arrays, ions, spectra, identity
+        "plan": ("planning:plan_array", "PlanSettings"),
     },
 )

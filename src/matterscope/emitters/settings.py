@@ -1,3 +1,51 @@
 """Settings of the verbs of `emitters`: names, units, bounds and one sentence each."""
 
 from __future__ import annotations
+
+from matterscope.core.settings import Settings, option
+
+
+class PlanSettings(Settings):
+    """Settings of `emitters plan`."""
+
+    ion: str = option("C", "Element that is implanted.")
+    energies: tuple[float, ...] = option(
+        (10.0,), "Ion energies; one plan each.", units="keV", min_length=1
+    )
+    layers: str = option(
+        "C:17nm,hBN:30nm",
+        "Films from the surface down, NAME:THICKNESS, density in g/cm³ after an @ where it is not known; the first is the film whose thickness is scanned.",
+    )
+    substrate: str = option("", "Material under the stack; empty: freestanding.")
+    target: str = option("", "Layer that shall hold the emitters; empty: the last film.")
+    displacement: tuple[str, ...] = option(
+        (), "Displacement energies in eV that differ from the defaults, ELEMENT=eV."
+    )
+    strict_replacement: bool = option(
+        False,
+        "Count a replacement whenever the projectile is left with less than the displacement energy.",
+        advanced=True,
+    )
+    scan: bool = option(True, "Scan the thickness of the first film for the best capture.")
+    ions: int = option(2000, "Ions simulated per point.", ge=100, le=1_000_000)
+    mask: str = option(
+        "", "Film with the apertures on top of the stack, NAME:THICKNESS; empty: an ideal mask."
+    )
+    aperture_diameter: float = option(100.0, "Diameter of one aperture.", units="nm", gt=0)
+    aperture_scatter: float = option(
+        0.1, "Coefficient of variation of the aperture areas.", ge=0, le=2
+    )
+    dose: float | None = option(
+        None, "Ion dose; empty: the one with the most single emitters.", units="1/cm²", gt=0
+    )
+    conversion_yield: float = option(
+        0.01, "Emitters per ion stopped in the target, best guess.", gt=0, le=1
+    )
+    conversion_yield_scatter: float = option(
+        0.5, "Relative uncertainty of the conversion yield.", ge=0, le=5
+    )
+    native_density: float = option(
+        0.0, "Density of emitters that were there before.", units="1/µm²", ge=0
+    )
+    wanted_singles: int = option(100, "Sites with exactly one emitter that are wanted.", ge=1)
+    confidence: float = option(0.9, "Probability with which they are reached.", gt=0, lt=1)

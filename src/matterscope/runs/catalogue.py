@@ -49,6 +49,12 @@ VERBS: dict[str, Verb] = {
     # spectra: electron energy loss
     # emitters: photons
     # emitters: arrays, ions, spectra, identity
+    "emitters plan": Verb(
+        "matterscope.emitters.planning:plan_array",
+        "matterscope.emitters.settings:PlanSettings",
+        "dose, film, mask and energy for an array of emitters, and the yield to expect",
+        "none",
+    ),
     # scattering
     # materials: levels
     # materials: perovskites
