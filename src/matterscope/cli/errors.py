@@ -23,6 +23,10 @@ from matterscope.core.errors import (
 ANSWERED, GATE, USAGE, UNREADABLE, INTERRUPTED, FAULT = 0, 1, 2, 3, 4, 70
 
 
+class Stopped(MatterscopeError):  # noqa: N818 - an answer to the user's own wish
+    """The user or a time limit stopped a run that can be resumed."""
+
+
 def say(text: str) -> None:
     """Write a line to stderr."""
     print(text, file=sys.stderr)
@@ -32,10 +36,13 @@ def guarded(action: Callable[[], Any], *, debug: bool) -> int:  # noqa: PLR0911 
     """Run `action`; return the exit code, with the message printed."""
     try:
         code = action()
-    except (MatterscopeError, KeyboardInterrupt) as error:
-        if debug and isinstance(error, MatterscopeError):
+    except MatterscopeError as error:
+        if debug:
             traceback.print_exc()
         return _known(error)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
     except BrokenPipeError:
         return ANSWERED
     except SystemExit as leave:
@@ -63,10 +70,9 @@ def _usage(error: Any) -> str:
     return f"{error.format_message()}{hint}"
 
 
-def _known(error: BaseException) -> int:
-    run = getattr(error, "run", None)
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "TimeIsUp":
-        say("interrupted" + (f"; go on with: matterscope runs resume {run}" if run else ""))
+def _known(error: MatterscopeError) -> int:
+    if isinstance(error, Stopped):
+        say(f"interrupted: {error}")
         return INTERRUPTED
     say(f"error: {error}")
     if isinstance(error, (ConfigError, NotInstalled)):

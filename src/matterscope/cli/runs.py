@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from matterscope.cli.errors import ANSWERED, say
+from matterscope.cli.errors import ANSWERED, Stopped, say
 from matterscope.cli.options import Meter, print_answers, print_json
 
 app = typer.Typer(no_args_is_help=True)
@@ -106,6 +106,8 @@ def resume(
         finished = finish(
             run, Options(store=str(store or ""), executor=executor, workers=workers), progress=meter
         )
+    except KeyboardInterrupt:
+        raise Stopped("stopped", hint=f"go on with: matterscope runs resume {run}") from None
     finally:
         meter.close()
     (print_json if as_json else print_answers)(finished.entries)

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from matterscope.cli.errors import ANSWERED, GATE, UNREADABLE, say
+from matterscope.cli.errors import ANSWERED, GATE, UNREADABLE, Stopped, say
 from matterscope.cli.options import (
     SHARED,
     Meter,
@@ -58,7 +58,7 @@ check_command = command("check", lookup("check"))
 
 def perform(name: str, inputs: list[str], config: dict[str, Any], shared: dict[str, Any]) -> int:
     """Execute a verb, print its answers, and return the exit code."""
-    from matterscope.runs.execute import Options, execute, plan
+    from matterscope.runs.execute import Options, TimeIsUp, execute, plan
 
     if shared["max_bytes"]:
         os.environ["MATTERSCOPE_MAX_BYTES"] = str(int(shared["max_bytes"]))
@@ -70,6 +70,11 @@ def perform(name: str, inputs: list[str], config: dict[str, Any], shared: dict[s
     meter = Meter(quiet=False)
     try:
         run = execute(name, inputs, config, options, progress=meter)
+    except (KeyboardInterrupt, TimeIsUp) as stop:
+        raise Stopped(
+            str(stop) or "stopped",
+            hint=f"go on with: matterscope runs resume {getattr(stop, 'run', '')}",
+        ) from None
     finally:
         meter.close()
     if shared["out"]:
