@@ -23,7 +23,7 @@ from matterscope.core.errors import (
 ANSWERED, GATE, USAGE, UNREADABLE, INTERRUPTED, FAULT = 0, 1, 2, 3, 4, 70
 
 
-class Stopped(MatterscopeError):  # noqa: N818 - an answer to the user's own wish
+class Stopped(MatterscopeError):
     """The user or a time limit stopped a run that can be resumed."""
 
 
