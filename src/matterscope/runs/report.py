@@ -30,8 +30,8 @@ def render(folder: Path) -> Path:
     record = read_json(folder / "run.json")
     entries = read_json(folder / "estimates.json")
     failures = record["failures"] + read_json(folder / "failures.json")
-    answers = [_answer(folder, entry) for entry in entries]
-    template = _environment().get_template("report.html")
+    answers = [answer_view(folder, entry) for entry in entries]
+    template = environment().get_template("report.html")
     shared = {
         "run": record,
         "failures": failures,
@@ -52,7 +52,7 @@ def render(folder: Path) -> Path:
     return page
 
 
-def _environment() -> Any:
+def environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -67,7 +67,7 @@ def _environment() -> Any:
     return made
 
 
-def _answer(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
+def answer_view(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """Return what the template shows of one estimate."""
     pictures = []
     for stored in entry["figures"]:
