@@ -45,7 +45,7 @@ def shipped(domain: str, name: str) -> Path:
 def artifact(run: Run, index: int = 0) -> Path:
     """Return a file that an earlier step made."""
     made = [a for e in run.entries for a in e["diagnostics"].get("artifacts", [])]
-    return run.folder / "artifacts" / made[index]["path"]
+    return run.folder / "artifacts" / str(made[index]["path"])
 
 
 def _stored_truth(path: Path) -> list[dict[str, Any]]:

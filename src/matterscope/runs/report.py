@@ -53,6 +53,7 @@ def render(folder: Path) -> Path:
 
 
 def environment() -> Any:
+    """Return the one template environment: everything escaped, undefined names refused."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
