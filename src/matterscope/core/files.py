@@ -101,6 +101,17 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def sha256_of_folder(folder: Path) -> str:
+    """Return one sha256 over the relative names and contents of all files of a folder.
+
+    Hidden files are left out: editors and systems leave them behind.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def sha256_of(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """Return the sha256 of a file, read in blocks of 1 MB."""
     digest = hashlib.sha256()

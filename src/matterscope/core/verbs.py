@@ -48,7 +48,7 @@ def as_input(given: Any) -> Input:
             given,
             str(origin.get("sha256", "")),
         )
-    from matterscope.core.files import sha256_of
+    from matterscope.core.files import sha256_of, sha256_of_folder
 
     name, selector = split_source(str(given))
     path = Path(name)
@@ -58,7 +58,8 @@ def as_input(given: Any) -> Input:
             where=name,
             hint="check the path; FILE:SELECTOR picks one part of a file",
         )
-    return Input(name, selector, path, None, sha256_of(path) if path.is_file() else "")
+    digest = sha256_of(path) if path.is_file() else sha256_of_folder(path)
+    return Input(name, selector, path, None, digest)
 
 
 def public(
