@@ -38,6 +38,21 @@ FORMATS: tuple[Format, ...] = (
         "matterscope's own HDF5, one group per measurement",
         writes=True,
     ),
+    Format(
+        "digitalmicrograph",
+        "digitalmicrograph",
+        (".dm3", ".dm4"),
+        ("spectrum", "image", "movie"),
+        "DigitalMicrograph: every object of the file, memory-mapped",
+    ),
+    Format(
+        "emsa",
+        "emsa",
+        (".msa", ".emsa", ".ems"),
+        ("spectrum",),
+        "EMSA/MAS spectral file, Y and XY",
+        writes=True,
+    ),
 )
 
 
