@@ -15,6 +15,14 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "bond_length": ("Å", "mean distance to the nearest neighbours of the absorber"),
     "oxidation_state": ("1", "formal charge of the absorber"),
     "edge_position": ("eV", "first crossing of half of the post-edge level on the rising edge"),
+    "axis_distortion": ("eV", "largest correction of the energy axis at an edge that was named"),
+    "edges_named": ("1", "number of edges of the table that were recognised in a spectrum"),
+    "thickness": (
+        "1",
+        "specimen thickness in inelastic mean free paths, t/λ = ln(total/zero loss)",
+    ),
+    "zero_loss_position": ("eV", "centre of the zero-loss peak on the axis as recorded"),
+    "zero_loss_width": ("eV", "full width at half maximum of the zero-loss peak"),
     # emitters
     "g2_zero": ("1", "second-order correlation at zero delay, background removed where stated"),
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),

@@ -34,7 +34,19 @@ SCANNED = 4_000_000
 """Images up to this many pixels are looked through for being empty."""
 
 # type code of a simple value → struct letter (big- or little-endian by the header)
-_SIMPLE = {2: "h", 3: "i", 4: "H", 5: "I", 6: "f", 7: "d", 8: "?", 9: "b", 10: "B", 11: "q", 12: "Q"}
+_SIMPLE = {
+    2: "h",
+    3: "i",
+    4: "H",
+    5: "I",
+    6: "f",
+    7: "d",
+    8: "?",
+    9: "b",
+    10: "B",
+    11: "q",
+    12: "Q",
+}
 _STRUCT, _STRING, _ARRAY = 15, 18, 20
 _GROUP, _DATA = 20, 21
 
@@ -263,9 +275,7 @@ class _Tree:
 
 def _objects(tags: dict[str, Any], path: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     thumbnails = {
-        t.get("ImageIndex")
-        for t in _group(tags, "Thumbnails").values()
-        if isinstance(t, dict)
+        t.get("ImageIndex") for t in _group(tags, "Thumbnails").values() if isinstance(t, dict)
     }
     for index, entry in enumerate(_group(tags, "ImageList").values()):
         if index in thumbnails or not isinstance(entry, dict):
@@ -388,7 +398,6 @@ def _spectrum(
     coords: dict[str, tuple[Any, str]] = {
         names[i]: _length_axis(rest[i], mu.shape[k]) for k, i in enumerate(keep)
     }
-    notes = [] if np.isfinite(energy).all() else ["the calibration of the energy axis is damaged"]
     return measurement(
         "spectrum",
         {**coords, "energy": (energy, "eV")},
@@ -396,7 +405,7 @@ def _spectrum(
         source={"selector": selector},
         vendor=_vendor(tags),
         label=label,
-        notes=notes,
+        warnings=[],
         **_acquisition(tags),
     )
 
@@ -414,9 +423,15 @@ def _image(
         source={"selector": selector},
         vendor=_vendor(tags),
         label=label,
-        notes=["every pixel is 0"] if values.size <= SCANNED and not values.any() else [],
+        warnings=_empty(values),
         **_acquisition(tags),
     )
+
+
+def _empty(values: NDArray[Any]) -> list[dict[str, str]]:
+    if values.size > SCANNED or values.any():
+        return []
+    return [{"code": "all_zero", "message": "every pixel of this image is 0"}]
 
 
 def _movie(
@@ -438,7 +453,7 @@ def _movie(
         source={"selector": selector},
         vendor=_vendor(tags),
         label=label,
-        notes=[],
+        warnings=[],
         **_acquisition(tags),
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matterscope.core.errors import ReadError, UnitError
+from matterscope.core.errors import ConfigError, ReadError, UnitError
 from matterscope.core.files import write_text
 from matterscope.core.schema import measurement
 from matterscope.core.units import conversion, parse_unit
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+Warnings = list[dict[str, str]]
 _FIELD = re.compile(r"^#\s*([A-Za-z][A-Za-z0-9_-]*)[^:]*:\s?(.*)$")
 _SPLIT = re.compile(r"[,;\s]+")
 
@@ -44,7 +45,7 @@ def read(path: Path, **options: Any) -> list[xr.Dataset]:
     -------
     list of one Dataset
         Kind "spectrum": `mu` over `energy` (eV); `attrs["vendor"]` holds every header field as
-        written, `attrs["notes"]` what was mended.
+        written, `attrs["warnings"]` what was mended.
 
     Raises
     ------
@@ -57,10 +58,10 @@ def read(path: Path, **options: Any) -> list[xr.Dataset]:
         )
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
     header, rows, first_line = _sections(text.splitlines(), path)
-    notes: list[str] = []
+    warnings: Warnings = []
     values = _numbers(rows, first_line, path)
-    energy, counts = _axes(header, values, path, notes)
-    _check_length(header, counts.size, notes)
+    energy, counts = _axes(header, values, path, warnings)
+    _check_length(header, counts.size, warnings)
     units = "counts" if header.get("YUNITS", "").strip().lower().startswith("count") else "1"
     return [
         measurement(
@@ -69,8 +70,8 @@ def read(path: Path, **options: Any) -> list[xr.Dataset]:
             {"mu": (("energy",), counts, units)},
             vendor=header,
             label=header.get("TITLE", "").strip() or path.stem,
-            notes=notes,
-            **_normalised(header, notes),
+            warnings=warnings,
+            **_normalised(header, warnings),
         )
     ]
 
@@ -116,7 +117,7 @@ def _numbers(rows: list[str], first_line: int, path: Path) -> list[list[float]]:
 
 
 def _axes(
-    header: dict[str, str], values: list[list[float]], path: Path, notes: list[str]
+    header: dict[str, str], values: list[list[float]], path: Path, warnings: Warnings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     factor = _energy_factor(header, path)
     step = _number(header, "XPERCHAN")
@@ -124,9 +125,19 @@ def _axes(
     if header.get("DATATYPE", "").strip().upper() == "XY" or _looks_xy(values, offset, step):
         pairs = [row for row in values if len(row) >= 2]
         if len(pairs) < len(values):
-            notes.append(f"{len(values) - len(pairs)} incomplete rows at the end were left out")
+            warnings.append(
+                {
+                    "code": "incomplete_rows",
+                    "message": f"{len(values) - len(pairs)} incomplete rows at the end were left out",
+                }
+            )
         if header.get("NCOLUMNS", "1").strip() not in {"2", ""} and pairs:
-            notes.append("the data are pairs x, y although the header says NCOLUMNS 1")
+            warnings.append(
+                {
+                    "code": "columns",
+                    "message": "the data are pairs x, y although the header says NCOLUMNS 1",
+                }
+            )
         table = np.array([row[:2] for row in pairs], dtype=float).reshape(-1, 2)
         energy, counts = table[:, 0] * factor, table[:, 1]
     else:
@@ -174,19 +185,26 @@ def _number(header: dict[str, str], key: str) -> float | None:
         return None
 
 
-def _check_length(header: dict[str, str], found: int, notes: list[str]) -> None:
+def _check_length(header: dict[str, str], found: int, warnings: Warnings) -> None:
     promised = _number(header, "NPOINTS")
     if promised is not None and int(promised) != found:
-        notes.append(f"the header promises {int(promised)} points, the file holds {found}")
+        warnings.append(
+            {
+                "code": "length",
+                "message": f"the header promises {int(promised)} points, the file holds {found}",
+            }
+        )
     if "ENDOFDATA" not in header:
-        notes.append("the file ends without #ENDOFDATA: it may be cut")
+        warnings.append(
+            {"code": "no_end", "message": "the file ends without #ENDOFDATA: it may be cut"}
+        )
 
 
-def _normalised(header: dict[str, str], notes: list[str]) -> dict[str, Any]:
+def _normalised(header: dict[str, str], warnings: Warnings) -> dict[str, Any]:
     known: dict[str, Any] = {"signal": header.get("SIGNALTYPE", "").strip()}
     if (beam := _number(header, "BEAMKV")) is not None and beam > 0:
         if beam > 5000:
-            notes.append(f"BEAMKV {beam:g} is taken as volts")
+            warnings.append({"code": "beam_units", "message": f"BEAMKV {beam:g} is taken as volts"})
             beam /= 1000
         known["beam_energy_kev"] = beam
     for key, name in (("CONVANGLE", "convergence_mrad"), ("COLLANGLE", "collection_mrad")):
@@ -195,7 +213,7 @@ def _normalised(header: dict[str, str], notes: list[str]) -> dict[str, Any]:
     return known
 
 
-def write(spectrum: xr.Dataset, path: Path) -> None:
+def write(spectrum: xr.Dataset | list[xr.Dataset], path: Path) -> None:
     """Write one spectrum over a single axis as EMSA with x, y rows.
 
     Parameters
@@ -205,6 +223,10 @@ def write(spectrum: xr.Dataset, path: Path) -> None:
     path : path
         Written atomically.
     """
+    given = spectrum if isinstance(spectrum, list) else [spectrum]
+    if len(given) != 1:
+        raise ConfigError("EMSA holds one spectrum", got=len(given), hint="write several as HDF5")
+    spectrum = given[0]
     energy, mu = spectrum["energy"].values, spectrum["mu"]
     if mu.ndim != 1:
         raise ReadError(

@@ -133,7 +133,5 @@ def near(energy: float, tolerance: float, names: tuple[str, ...] = ("K", "L3")) 
     >>> [e.label for e in near(8985.0, 20.0)]
     ['Cu K']
     """
-    found = [
-        e for e in table().values() if e.name in names and abs(e.energy - energy) <= tolerance
-    ]
+    found = [e for e in table().values() if e.name in names and abs(e.energy - energy) <= tolerance]
     return sorted(found, key=lambda e: abs(e.energy - energy))

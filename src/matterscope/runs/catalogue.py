@@ -47,6 +47,12 @@ VERBS: dict[str, Verb] = {
     # spectra: learned answers and reduction
     # spectra: simulation and data sets
     # spectra: electron energy loss
+    "spectra reduce": Verb(
+        "matterscope.spectra.preparation:reduce",
+        "matterscope.spectra.settings:ReduceSettings",
+        "Name the edges, repair the axis, take away background and plural scattering",
+        "together",
+    ),
     # emitters: photons
     # emitters: arrays, ions, spectra, identity
     "emitters plan": Verb(

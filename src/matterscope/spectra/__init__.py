@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        "reduce": ("preparation:reduce", "ReduceSettings"),
     },
 )

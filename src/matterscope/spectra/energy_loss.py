@@ -359,9 +359,7 @@ def fit_two_power_laws(
     residual = y * root - amplitudes @ (design * root[:, None]).T
     spread = (residual**2).sum(-1) / (e.size - 2)
     base = inverse @ inverse.T
-    return TwoPowerLaws(
-        amplitudes, pair, spread[..., None, None] * base, single.pivot, window
-    )
+    return TwoPowerLaws(amplitudes, pair, spread[..., None, None] * base, single.pivot, window)
 
 
 def edge_signal(

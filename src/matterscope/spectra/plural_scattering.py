@@ -103,7 +103,12 @@ def _padded(values: Array, zero_index: int, size: int) -> Array:
 
 
 def fourier_ratio(
-    core_loss: Array, low_loss: Array, zero_index: int, cut_index: int, *, width: float | None = None
+    core_loss: Array,
+    low_loss: Array,
+    zero_index: int,
+    cut_index: int,
+    *,
+    width: float | None = None,
 ) -> Array:
     """Return the single-scattering core-loss edge, plural losses and zero-loss tails taken away.
 

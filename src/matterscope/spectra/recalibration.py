@@ -410,9 +410,7 @@ def _explained(frame: _Frame, edges: tuple[NamedEdge, ...]) -> set[int]:
             explained.add(edge.second)
         start = frame.peaks[edge.first].position
         reach = K_STRUCTURE if edge.name == "K" else 0.0
-        explained |= {
-            k for k, p in enumerate(frame.peaks) if start < p.position <= start + reach
-        }
+        explained |= {k for k, p in enumerate(frame.peaks) if start < p.position <= start + reach}
     return explained
 
 
@@ -436,7 +434,9 @@ def _equations(
     return np.array(rows), np.array(values), np.array(variances)
 
 
-def fit_axis(peaks: list[Peak], edges: Sequence[NamedEdge], middle: float) -> Axis:
+def fit_axis(
+    peaks: list[Peak], edges: Sequence[NamedEdge], middle: float, *, terms: int = 3
+) -> Axis:
     """Return the axis by weighted least squares: a shift from one edge, a line from two, a parabola from three.
 
     Parameters
@@ -447,6 +447,8 @@ def fit_axis(peaks: list[Peak], edges: Sequence[NamedEdge], middle: float) -> Ax
         At least one.
     middle : float, eV
         Centre of the recorded axis.
+    terms : int
+        At most this many coefficients.
 
     Notes
     -----
@@ -454,7 +456,7 @@ def fit_axis(peaks: list[Peak], edges: Sequence[NamedEdge], middle: float) -> Ax
     covariance states the doubt of an axis that rests on a table of elements.
     """
     rows, values, variances = _equations(peaks, edges, middle, with_spread=True)
-    terms = min(len(edges), 3)
+    terms = min(len(edges), terms)
     keep = np.any(rows[:, :terms] != 0, axis=1) if terms > 1 else rows[:, 0] != 0
     design = rows[keep][:, :terms] / np.sqrt(variances[keep])[:, None]
     target = values[keep] / np.sqrt(variances[keep])

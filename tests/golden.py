@@ -1,0 +1,162 @@
+"""Tiny files made on the fly, one maker per format: small, non-square, with zeros and negative counts."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_CODES = {"i2": 2, "i4": 3, "u2": 4, "u4": 5, "f4": 6, "f8": 7, "i1": 9, "u1": 10}
+_PIXELS = {"i2": 1, "f4": 2, "u1": 6, "i4": 7, "i1": 9, "u2": 10, "u4": 11, "f8": 12}
+
+
+class DigitalMicrographWriter:
+    """Writes the tag tree of DM3 or DM4, little- or big-endian; only what the tests need."""
+
+    def __init__(self, version: int = 3, order: str = "<") -> None:
+        self.version, self.order = version, order
+
+    def size(self, value: int) -> bytes:
+        return struct.pack(">Q" if self.version == 4 else ">I", value)
+
+    def value(self, value: Any) -> bytes:
+        if isinstance(value, str):
+            words = value.encode("utf-16-le" if self.order == "<" else "utf-16-be")
+            return self.info(20, 4, len(words) // 2) + words
+        if isinstance(value, bool):
+            return self.info(8) + struct.pack("?", value)
+        if isinstance(value, int):
+            return self.info(3) + struct.pack(self.order + "i", value)
+        if isinstance(value, float):
+            return self.info(7) + struct.pack(self.order + "d", value)
+        if isinstance(value, tuple):  # a structure of int32
+            types = [word for _ in value for word in (0, 3)]
+            return self.info(15, 0, len(value), *types) + struct.pack(
+                f"{self.order}{len(value)}i", *value
+            )
+        array = np.asarray(value)
+        code = _CODES[array.dtype.str[1:]]
+        return self.info(20, code, array.size) + array.astype(array.dtype.newbyteorder(self.order)).tobytes()  # fmt: skip
+
+    def info(self, *words: int) -> bytes:
+        return b"%%%%" + self.size(len(words)) + b"".join(self.size(w) for w in words)
+
+    def group(self, entries: Mapping[str, Any] | list[Any]) -> bytes:
+        named = (
+            list(entries.items()) if isinstance(entries, Mapping) else [("", v) for v in entries]
+        )
+        return b"\x00\x00" + self.size(len(named)) + b"".join(self.tag(n, v) for n, v in named)
+
+    def tag(self, name: str, value: Any) -> bytes:
+        is_group = isinstance(value, (Mapping, list))
+        body = self.group(value) if is_group else self.value(value)
+        label = name.encode("latin-1")
+        head = bytes([20 if is_group else 21]) + struct.pack(">H", len(label)) + label
+        return head + (self.size(len(body)) if self.version == 4 else b"") + body
+
+    def file(self, tree: Mapping[str, Any]) -> bytes:
+        body = self.group(tree)
+        order = struct.pack(">I", 1 if self.order == "<" else 0)
+        return struct.pack(">I", self.version) + self.size(len(body)) + order + body + bytes(8)
+
+
+def dm_image(
+    values: np.ndarray, axes: list[tuple[float, float, str]], name: str, **tags: Any
+) -> dict[str, Any]:
+    """Return one ImageList entry; `axes` are (origin, scale, units) in numpy's order."""
+    return {
+        "ImageData": {
+            "Calibrations": {
+                "Dimension": [
+                    {"Origin": float(o), "Scale": float(s), "Units": u} for o, s, u in axes[::-1]
+                ]
+            },
+            "Data": values.ravel(),
+            "DataType": _PIXELS[values.dtype.str[1:]],
+            "Dimensions": [int(n) for n in values.shape[::-1]],
+            "PixelDepth": values.itemsize,
+        },
+        "ImageTags": {"Microscope Info": {"Voltage": 300000.0}, **tags},
+        "Name": name,
+    }
+
+
+def dm_tree() -> dict[str, Any]:
+    """Return a file with a thumbnail, a spectrum image (energy first), a spectrum and an image."""
+    cube = (np.arange(40 * 3 * 2, dtype="f4") - 7).reshape(40, 3, 2)
+    return {
+        "ImageList": [
+            dm_image(np.zeros((4, 5), "u1"), [(0, 1, ""), (0, 1, "")], "thumbnail"),
+            dm_image(
+                cube,
+                [(10.0, 0.5, "eV"), (0.0, 2.0, "nm"), (0.0, 3.0, "nm")],
+                "cube",
+                **{"Meta Data": {"Signal": "EELS"}},
+            ),
+            dm_image(np.arange(40, dtype="f4"), [(-100.0, 0.5, "eV")], "line"),
+            dm_image(np.arange(12, dtype="u2").reshape(3, 4), [(0, 2e-3, "µm"), (0, 2e-3, "µm")], "image"),
+        ],
+        "Thumbnails": [{"ImageIndex": 0, "SourceSize": (4, 5)}],
+    }  # fmt: skip
+
+
+def digitalmicrograph(path: Path) -> Path:
+    """Write a DM4 file."""
+    path = path.with_suffix(".dm4")
+    path.write_bytes(DigitalMicrographWriter(4).file(dm_tree()))
+    return path
+
+
+def emsa(path: Path) -> Path:
+    """Write an XY file as DigitalMicrograph does: NCOLUMNS 1, three-digit exponents."""
+    path = path.with_suffix(".msa")
+    rows = [f"{440 + 0.5 * i:.6e}, {100 - 3 * i:.6e}".replace("e+0", "e+00") for i in range(41)]
+    header = [
+        "#FORMAT\t     : EMSA/MAS Spectral Data File",
+        "#VERSION     : 1.0",
+        "#TITLE       : tiny",
+        "#NPOINTS     : 41",
+        "#NCOLUMNS    : 1",
+        "#XUNITS      : eV",
+        "#YUNITS      : Counts",
+        "#DATATYPE    : XY",
+        "#XPERCHAN    : 5.000000e-001",
+        "#OFFSET      : 4.400000e+002",
+        "#SIGNALTYPE  : ELS",
+        "#BEAMKV      : 300000.0",
+        "#SPECTRUM    : Spectral Data Starts Here",
+    ]
+    path.write_text("\r\n".join([*header, *rows, "#ENDOFDATA   : "]))
+    return path
+
+
+def hdf5_measurement(path: Path) -> Path:
+    """Write two measurements in the package's own HDF5."""
+    from matterscope.core.schema import measurement
+    from matterscope.io import write
+
+    path = path.with_suffix(".h5")
+    made = [
+        measurement(
+            "spectrum",
+            {"y": ([0.0, 1.0], "px"), "energy": ([1.0, 2.0, 4.0], "eV")},
+            {"mu": (("y", "energy"), np.arange(6.0).reshape(2, 3) - 2, "counts")},
+            source={"selector": name},
+            vendor={"note": "kept"},
+            label=name,
+        )
+        for name in ("first", "second")
+    ]
+    write(made, path)
+    return path
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    # name in the table of formats: maker(path without extension) -> path written
+    "hdf5-measurement": hdf5_measurement,
+    "digitalmicrograph": digitalmicrograph,
+    "emsa": emsa,
+}
