@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import DigitalMicrographWriter, dm_image, dm_tree
 
+from golden import DigitalMicrographWriter, dm_image, dm_tree
 from matterscope.core.errors import ReadError
 from matterscope.io import digitalmicrograph, read
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from golden import emsa as golden_emsa
 
+from golden import emsa as golden_emsa
 from matterscope.core.errors import ReadError
 from matterscope.io import read, write
 

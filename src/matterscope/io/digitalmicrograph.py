@@ -100,19 +100,22 @@ def read(path: Path, *, kind: str | None = None, **options: Any) -> list[xr.Data
     if not objects:
         raise ReadError("the file holds no image object", where=str(path), expected="an ImageList")
     names = Counter(name for name, _, _ in objects)
-    found, refused = [], []
+    found: list[xr.Dataset] = []
+    refused: list[str] = []
     for number, (name, entry, label) in enumerate(objects, 1):
         selector = name if names[name] == 1 else f"{number}"
         built = _build(entry, kind, path, selector, label)
-        (found if not isinstance(built, str) else refused).append(built)
-    good: list[xr.Dataset] = [f for f in found if not isinstance(f, str)]
-    if not good:
+        if isinstance(built, str):
+            refused.append(built)
+        else:
+            found.append(built)
+    if not found:
         raise ReadError(
             f"no object of this file is of kind {kind or 'spectrum, image or movie'}",
             where=str(path),
-            got="; ".join(str(r) for r in refused),
+            got="; ".join(refused),
         )
-    return good
+    return found
 
 
 # --- the tag tree -----------------------------------------------------------------------------
@@ -300,7 +303,7 @@ class _Axis:
     units: str
 
     def values(self, count: int, factor: float = 1.0) -> NDArray[np.float64]:
-        return (np.arange(count) - self.origin) * self.scale * factor
+        return np.asarray((np.arange(count) - self.origin) * self.scale * factor, float)
 
     @property
     def energy_factor(self) -> float:

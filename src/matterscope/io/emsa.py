@@ -149,7 +149,7 @@ def _axes(
                 got=header.get("XPERCHAN"),
                 expected="#XPERCHAN above 0",
             )
-        energy = (offset + step * np.arange(counts.size)) * factor
+        energy = np.asarray((offset + step * np.arange(counts.size)) * factor, float)
     if counts.size < 2:
         raise ReadError(
             "fewer than two points", where=str(path), got=counts.size, expected="a spectrum"

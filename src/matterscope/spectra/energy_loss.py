@@ -184,7 +184,7 @@ class PowerLaw:
     def __call__(self, energy: Array) -> Array:
         """Return the background, shape (…, n), counts."""
         log = np.log(energy / self.pivot)
-        return np.exp(self.log_amplitude[..., None] - self.exponent[..., None] * log)
+        return np.asarray(np.exp(self.log_amplitude[..., None] - self.exponent[..., None] * log))
 
     def variance(self, energy: Array) -> Array:
         """Return the variance of the background at each energy, shape (…, n), counts²."""
@@ -275,7 +275,7 @@ def fit_power_law(energy: Array, counts: Array, window: tuple[float, float]) -> 
 def _gain(counts: Array) -> Array:
     """Return variance per count inside a short window, at least a tiny share of the counts."""
     ripple = (np.diff(counts, n=2, axis=-1) ** 2).mean(-1) / 6.0
-    return np.maximum(ripple / np.maximum(counts.mean(-1), 1e-12), 1e-9)
+    return np.asarray(np.maximum(ripple / np.maximum(counts.mean(-1), 1e-12), 1e-9))
 
 
 def _two_areas(energy: Array, counts: Array, pivot: float) -> tuple[Array, Array]:

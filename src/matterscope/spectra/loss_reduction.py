@@ -319,7 +319,8 @@ def _edge_table(
     axis: Axis,
     settings: ReduceSettings,
 ) -> tuple[pd.DataFrame, Array | None]:
-    rows, first_signal = [], None
+    rows: list[dict[str, Any]] = []
+    first_signal: Array | None = None
     for k, edge in enumerate(found.edges):
         first = found.peaks[edge.first]
         onset = float(axis(np.array([first.onset]))[0])

@@ -105,7 +105,7 @@ class Axis:
     def sigma(self, energy: Array) -> Array:
         """Return the standard uncertainty (eV) of E_true."""
         basis = self._basis(energy)
-        return np.sqrt(np.einsum("...i,ij,...j->...", basis, self.covariance, basis))
+        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", basis, self.covariance, basis)))
 
     def _basis(self, energy: Array) -> Array:
         return basis((np.asarray(energy, float) - self.middle) / SPAN, self.coefficients.size)
@@ -185,8 +185,8 @@ def find_peaks(
     if noise <= 0:
         return []
     score = relative / noise
-    maxima = np.flatnonzero((score[1:-1] > score[:-2]) & (score[1:-1] >= score[2:])) + 1
-    maxima = [i for i in maxima if score[i] > threshold and edge < i < energy.size - edge]
+    tops = np.flatnonzero((score[1:-1] > score[:-2]) & (score[1:-1] >= score[2:])) + 1
+    maxima = [int(i) for i in tops if score[i] > threshold and edge < i < energy.size - edge]
     maxima = sorted(sorted(maxima, key=lambda i: -score[i])[:most])
     slope = np.gradient(narrow, energy)
     return [_peak(energy, narrow, slope, i, float(response[i]), float(score[i])) for i in maxima]
@@ -349,7 +349,7 @@ def _search(
 ) -> list[tuple[float, tuple[NamedEdge, ...]]]:
     """Return sets of edges by falling evidence (beam search in order of energy)."""
     beam: list[tuple[float, tuple[NamedEdge, ...]]] = [(_evidence(frame, ()), ())]
-    seen = {(): beam[0][0]}
+    seen: dict[tuple[NamedEdge, ...], float] = {(): beam[0][0]}
     frontier = beam
     for _ in range(6):
         grown = {}
@@ -393,7 +393,7 @@ def _evidence(frame: _Frame, edges: tuple[NamedEdge, ...]) -> float:
     chi2 = float(values @ np.linalg.solve(covariance, values))
     likelihood = -0.5 * (chi2 + logdet + values.size * np.log(2 * np.pi))
     # against peaks as strong that fall anywhere in the window, and for one of about 15 edges each
-    return (
+    return float(
         likelihood
         + sum(frame.rarity(k) for e in edges for k in (e.first, e.second) if k is not None)
         - len(edges) * float(np.log(15.0))
@@ -461,4 +461,4 @@ def fit_axis(
     design = rows[keep][:, :terms] / np.sqrt(variances[keep])[:, None]
     target = values[keep] / np.sqrt(variances[keep])
     covariance = np.linalg.inv(design.T @ design)
-    return Axis(covariance @ design.T @ target, covariance, middle)
+    return Axis(np.asarray(covariance @ design.T @ target), np.asarray(covariance), middle)
