@@ -45,6 +45,14 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "emitters_per_site": ("1", "mean number of emitters on a site"),
     "single_probability": ("1", "probability that a site holds exactly one emitter"),
     "sites_needed": ("1", "sites for the wanted number of single emitters"),
+    # materials: perovskites
+    "number_of_compounds": ("1", "compounds of the search"),
+    "slme": ("1", "spectroscopic limited maximum efficiency"),
+    "shockley_queisser_limit": ("1", "efficiency of a step absorber with this gap under AM1.5G"),
+    "short_circuit_current": ("mA/cm²", "current density at zero voltage"),
+    "open_circuit_voltage": ("V", "voltage at zero current"),
+    "fill_factor": ("1", "largest power over the product of J_sc and V_oc"),
+    "band_gap": ("eV", "fundamental gap"),
 }
 """Units "" mean: in the units that the estimate states."""
 

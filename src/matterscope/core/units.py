@@ -58,6 +58,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "g/cm³": ("mass density", 1.0),
     "m²/s": ("diffusivity", 1.0),
     "V": ("potential", 1.0),
+    "mA/cm²": ("current density", 1.0),
     "eV/Å": ("force", 1.0),
     "counts": ("counts", 1.0),
     "e⁻": ("electrons", 1.0),

@@ -8,5 +8,10 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        # levels
+        # perovskites
+        "enumerate": ("enumeration:enumerate_space", "EnumerateSettings"),
+        "train": ("training:train_model", "TrainSettings"),
+        "slme": ("efficiency:limit_efficiency", "SlmeSettings"),
     },
 )

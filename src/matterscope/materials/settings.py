@@ -1,3 +1,58 @@
 """Settings of the verbs of `materials`: names, units, bounds and one sentence each."""
 
 from __future__ import annotations
+
+from typing import Literal
+
+from matterscope.core.settings import Settings, option
+
+
+# --- perovskites ---
+class SpaceSettings(Settings):
+    """Settings that describe a search over alloys ABX₃."""
+
+    A: tuple[str, ...] = option(("K", "Rb", "Cs", "MA", "FA"), "Species of site A.")
+    B: tuple[str, ...] = option(("Ca", "Sr", "Ba", "Ge", "Sn", "Pb"), "Species of site B.")
+    X: tuple[str, ...] = option(("Cl", "Br", "I"), "Species of site X.")
+    steps: tuple[str, ...] = option(
+        ("A=1", "B=8", "X=1"), "Denominator of the fractions of each site, SITE=NUMBER."
+    )
+    max_mixed: int | None = option(None, "At most so many species share one site.", ge=1)
+    compat_17955: bool = option(
+        False, "Leave out the B compositions 3+3+1+1, as arXiv 2109.10798 does."
+    )
+
+
+class EnumerateSettings(SpaceSettings):
+    """Settings of `materials enumerate`."""
+
+    listing: bool = option(False, "Write the list of compounds as CSV (up to a million).")
+
+
+class SlmeSettings(Settings):
+    """Settings of `materials slme`."""
+
+    sq: tuple[float, ...] = option((), "Gaps whose Shockley–Queisser limit is wanted.", units="eV")
+    gap: float | None = option(None, "Fundamental gap of the spectra.", units="eV", le=20)
+    direct_gap: float | None = option(
+        None, "Direct-allowed gap; empty: equal to the fundamental gap.", units="eV", le=20
+    )
+    thickness: tuple[float, ...] = option(
+        (0.5, 0.1, 2.0, 50.0), "Thicknesses; the first is the headline.", units="µm", min_length=1
+    )
+    temperature: tuple[float, ...] = option(
+        (298.15,), "Temperatures; the first is the headline.", units="K", min_length=1
+    )
+    alpha_unit: Literal["auto", "1/cm", "1/m", "1/µm", "1/nm"] = option(
+        "auto", "Unit of the absorption coefficient; auto takes 1/cm if that is plausible."
+    )
+
+
+class TrainSettings(Settings):
+    """Settings of `materials train`."""
+
+    leave_out: str = option(
+        "auto", "What is left out for the scores: fold, mixed, A, B, X or A,X for alloys."
+    )
+    targets: tuple[str, ...] = option((), "Properties to learn; empty: all of the table.")
+    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")

@@ -64,6 +64,25 @@ VERBS: dict[str, Verb] = {
     # scattering
     # materials: levels
     # materials: perovskites
+    "materials train": Verb(
+        "matterscope.materials.training:train_model",
+        "matterscope.materials.settings:TrainSettings",
+        "train on a table, with scores on left-out groups",
+        "together",
+        "TABLE",
+    ),
+    "materials enumerate": Verb(
+        "matterscope.materials.enumeration:enumerate_space",
+        "matterscope.materials.settings:EnumerateSettings",
+        "count, and list, all perovskite alloys of a search",
+        "none",
+    ),
+    "materials slme": Verb(
+        "matterscope.materials.efficiency:limit_efficiency",
+        "matterscope.materials.settings:SlmeSettings",
+        "spectroscopic limited maximum efficiency of solar absorbers, detailed balance beside it",
+        "files?",
+    ),
 }
 
 CHECKS: dict[str, str] = {

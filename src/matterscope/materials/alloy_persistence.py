@@ -1,0 +1,119 @@
+"""Alloy models on disk: arrays and JSON in one compressed file, no pickle.
+
+In: a fitted model. Out: ``alloys@SHA8.npz`` with its card, and the same model back. Processes are stored as
+their training rows and hyper-parameters and factored again on loading; trees as arrays.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matterscope.core.errors import ModelError
+from matterscope.core.files import canonical_json, sha256_of, write_bytes
+from matterscope.materials.alloy_process import AlloyProcess
+from matterscope.materials.alloys import AlloyModel, Member, TargetModel
+from matterscope.materials.forests import Forest
+
+SCHEMA = "matterscope.alloys/1"
+
+
+def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[str, Any]:
+    """Write `model` atomically; return its name, file and sha256.
+
+    Equal models give equal bytes: the archive holds no times.
+    """
+    arrays: dict[str, Any] = {f"fractions_{i}": f for i, f in enumerate(model.fractions)}
+    targets = {}
+    for number, (name, stack) in enumerate(model.models.items()):
+        arrays[f"t{number}/rows"], arrays[f"t{number}/target"] = stack.rows, stack.target
+        arrays[f"t{number}/weights"] = stack.weights
+        members = []
+        for place, member in enumerate(stack.members):
+            key = f"t{number}/m{place}"
+            arrays[f"{key}/loo"] = np.array([member.left_out, member.left_out_sigma])
+            card: dict[str, Any] = {"name": member.name}
+            if member.process is not None:
+                process = member.process
+                card |= {"terms": process.terms, "logarithm": process.logarithm, "robust": process.robust}  # fmt: skip
+                arrays[f"{key}/theta"], arrays[f"{key}/noise"] = process.theta, process.weights
+            elif member.forest is not None:
+                for part, values in member.forest.arrays().items():
+                    arrays[f"{key}/{part}"] = values
+            members.append(card)
+        targets[name] = {
+            "members": members, "scale": stack.scale, "bowing": stack.bowing, "mixed": stack.mixed,
+            "quantiles": {str(k): v for k, v in stack.quantiles.items()},
+        }  # fmt: skip
+    card = {
+        "schema": SCHEMA, "species": model.species, "targets": targets, "seed": model.seed,
+        "units": model.units, "trained_on": source, "trained_on_sha256": digest,
+        "licence": "that of the training table: models are made on the spot and not shipped",
+    }  # fmt: skip
+    arrays["card"] = np.frombuffer(canonical_json(card).encode(), dtype=np.uint8)
+    data = io.BytesIO()
+    np.savez_compressed(data, **arrays)
+    write_bytes(path, data.getvalue())
+    sha = sha256_of(path)
+    return {"path": path.name, "sha256": sha, "name": f"alloys@{sha[:8]}"}
+
+
+def load_model(path: Path) -> AlloyModel:
+    """Return the model of a file written by `save_model`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {k: archive[k] for k in archive.files}
+        card = json.loads(arrays["card"].tobytes().decode())
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            "this file is not a model of alloys",
+            where=str(path),
+            got=f"{type(error).__name__}: {error}",
+            hint="matterscope materials train TABLE makes one",
+        ) from None
+    if card.get("schema") != SCHEMA:
+        raise ModelError(
+            "the model has another schema", where=str(path), got=card.get("schema"), expected=SCHEMA
+        )
+    a, b, x = (arrays[f"fractions_{i}"] for i in range(3))
+    species = {s: tuple(names) for s, names in card["species"].items()}
+    model = AlloyModel(species, (a, b, x), {}, seed=card["seed"], units=card["units"])
+    targets = {}
+    names = list(card["targets"])
+    for number, name in enumerate(names):
+        stack = _load_target(model, name, f"t{number}", card["targets"][name], arrays)
+        model.models[name] = stack
+        full = np.full(len(a), np.nan)
+        full[stack.rows] = stack.target
+        targets[name] = full
+    model.targets = targets
+    return model
+
+
+def _load_target(
+    model: AlloyModel, name: str, key: str, card: dict[str, Any], arrays: dict[str, Any]
+) -> TargetModel:
+    rows, target = arrays[f"{key}/rows"], arrays[f"{key}/target"]
+    fractions = tuple(f[rows] for f in model.fractions)
+    members = []
+    for place, entry in enumerate(card["members"]):
+        part = f"{key}/m{place}"
+        process = forest = None
+        if "terms" in entry:
+            process = AlloyProcess(
+                tuple(entry["terms"]), model.bases, entry["robust"], entry["logarithm"],
+                fractions, target, arrays[f"{part}/theta"], arrays[f"{part}/noise"],
+            ).condition()  # fmt: skip
+        else:
+            fields = ("roots", "feature", "threshold", "left", "right", "value")
+            forest = Forest(*(arrays[f"{part}/{f}"] for f in fields))
+        members.append(Member(entry["name"], process, forest, *arrays[f"{part}/loo"]))
+    return TargetModel(
+        name, members, arrays[f"{key}/weights"], card["scale"],
+        {float(k): v for k, v in card["quantiles"].items()}, rows, target, card["bowing"],
+        tuple(card["mixed"]),
+    )  # fmt: skip

@@ -1,0 +1,229 @@
+"""One Gaussian process over alloys: hyper-parameters by marginal likelihood, robust to wild rows.
+
+In: fractions by site, one property. Out: mean, covariance and leave-one-out predictions.
+The noise of a row is learnt with it (Student-t by reweighting), so that a few odd rows bend nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+from matterscope.materials.sitekernels import (
+    LENGTHS_PER_SITE,
+    ProductKernel,
+    SiteBasis,
+    SiteKernel,
+)
+
+Array = NDArray[np.float64]
+Fractions = tuple[Array, Array, Array]
+
+JITTER = 1e-6
+FREEDOM = 4.0
+"""Degrees of freedom of the Student-t noise."""
+LENGTH_PRIOR = (0.0, 1.0)
+AMPLITUDE_PRIOR = (np.log(0.05), 2.5)
+NOISE_PRIOR = (np.log(0.01), 2.0)
+"""Mean and spread of the logarithms; the data are standardised."""
+
+
+@dataclass
+class AlloyProcess:
+    """A fitted process.
+
+    Parameters
+    ----------
+    terms : tuple of str
+        Terms of the kernel (`sitekernels`).
+    bases : three SiteBasis
+    robust : bool
+        Learn the noise of each row.
+    logarithm : bool
+        Model ln y; for positive properties.
+    """
+
+    terms: tuple[str, ...]
+    bases: tuple[SiteBasis, ...]
+    robust: bool = True
+    logarithm: bool = False
+    fractions: Fractions = field(default_factory=lambda: (np.empty((0, 0)),) * 3)
+    target: Array = field(default_factory=lambda: np.empty(0))
+    theta: Array = field(default_factory=lambda: np.empty(0))
+    weights: Array = field(default_factory=lambda: np.empty(0))
+    """Noise variance of row i is σ²/weights[i]."""
+    _state: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def fit(self, fractions: Fractions, target: Array, iterations: int = 60) -> AlloyProcess:
+        """Find the hyper-parameters; rows must be complete."""
+        self.fractions, self.target = fractions, np.asarray(target, dtype=float)
+        self.weights = np.ones(len(target))
+        z = self._standard(self.target)
+        kernel = ProductKernel(self.terms, self.bases, fractions, fractions)
+        self.theta = self._start()
+        rounds = 3 if self.robust else 1
+        for number in range(rounds):
+            steps = iterations if number == 0 else iterations // 2
+            self.theta = self._optimise(kernel, z, steps)
+            if number < rounds - 1:
+                self._reweight(kernel, z)
+        return self.condition()
+
+    def condition(self) -> AlloyProcess:
+        """Factor the covariance of the training rows; all that is needed after loading."""
+        z = self._standard(self.target)
+        kernel = ProductKernel(self.terms, self.bases, self.fractions, self.fractions)
+        noise = np.exp(self.theta[-1]) / self.weights + JITTER
+        factor = cholesky(kernel.matrix(self.theta[:-1]) + np.diag(noise), lower=True)
+        inverse = cho_solve((factor, True), np.eye(len(z)))
+        self._state = {"factor": factor, "alpha": inverse @ z, "diagonal": np.diag(inverse).copy()}
+        return self
+
+    # --- scale -------------------------------------------------------------------------------
+    def _standard(self, values: Array) -> Array:
+        raw = np.log(values) if self.logarithm else values
+        base = np.log(self.target) if self.logarithm else self.target
+        spread = base.std() or 1.0
+        return np.asarray((raw - base.mean()) / spread)
+
+    def _back(self, z: Array, sigma: Array) -> tuple[Array, Array]:
+        base = np.log(self.target) if self.logarithm else self.target
+        spread = base.std() or 1.0
+        value = base.mean() + spread * z
+        if self.logarithm:
+            value = np.exp(value)
+            return value, spread * sigma * value
+        return value, spread * sigma
+
+    # --- fit ---------------------------------------------------------------------------------
+    def _start(self) -> Array:
+        sites = LENGTHS_PER_SITE * len(self.bases)
+        amplitudes = [np.log(0.1 if "R" in t else 0.3 / len(self.terms)) for t in self.terms]
+        return np.concatenate([np.zeros(sites), amplitudes, [np.log(0.02)]])
+
+    def _prior(self) -> tuple[Array, Array]:
+        sites, terms = LENGTHS_PER_SITE * len(self.bases), len(self.terms)
+        pairs = [LENGTH_PRIOR] * sites + [AMPLITUDE_PRIOR] * terms + [NOISE_PRIOR]
+        both = np.array(pairs, dtype=float)
+        return both[:, 0], both[:, 1]
+
+    def _optimise(self, kernel: ProductKernel, z: Array, iterations: int) -> Array:
+        centre, spread = self._prior()
+        identity = np.eye(len(z))
+
+        def objective(theta: Array) -> tuple[float, Array]:
+            factors = kernel.factors(theta, gradient=True)
+            covariance = kernel_sum(kernel, theta, factors)
+            noise = np.exp(theta[-1]) / self.weights
+            covariance[np.diag_indices_from(covariance)] += noise + JITTER
+            try:
+                factor = cholesky(covariance, lower=True, check_finite=False)
+            except np.linalg.LinAlgError:
+                return 1e10, np.zeros_like(theta)
+            inverse = cho_solve((factor, True), identity, check_finite=False)
+            alpha = inverse @ z
+            loss = 0.5 * z @ alpha + np.log(np.diag(factor)).sum()
+            weight = 0.5 * (inverse - np.outer(alpha, alpha))
+            slopes = np.append(
+                kernel.pullback(theta[:-1], factors, weight), np.diag(weight) @ noise
+            )
+            pull = (theta - centre) / spread
+            return float(loss + 0.5 * pull @ pull), slopes + pull / spread
+
+        sites, terms = LENGTHS_PER_SITE * len(self.bases), len(self.terms)
+        bounds = [(-6.0, 4.0)] * sites + [(-14.0, 5.0)] * terms + [(-11.0, 1.0)]
+        found = minimize(
+            objective, self.theta, jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"maxiter": iterations},
+        )  # fmt: skip
+        return np.asarray(found.x)
+
+    def _reweight(self, kernel: ProductKernel, z: Array) -> None:
+        # E step of the Student-t scale mixture: wᵢ = (ν + 1)/(ν + E[εᵢ²]/σ²)
+        variance = np.exp(self.theta[-1])
+        noise = variance / self.weights
+        covariance = kernel.matrix(self.theta[:-1]) + np.diag(noise + JITTER)
+        inverse = np.linalg.inv(covariance)
+        residual = noise * (inverse @ z)
+        second = residual**2 + noise - noise**2 * np.diag(inverse)
+        self.weights = (FREEDOM + 1) / (FREEDOM + second / variance)
+
+    # --- answers -----------------------------------------------------------------------------
+    def leave_one_out(self) -> tuple[Array, Array]:
+        """Return prediction and σ of each training row from all the others.
+
+        σ is that of a new row: the row's own noise is replaced by the usual one.
+
+        References
+        ----------
+        Sundararajan and Keerthi, Neural Comput. 13, 1103 (2001).
+        """
+        alpha, diagonal = self._state["alpha"], self._state["diagonal"]
+        z = self._standard(self.target)
+        own = np.exp(self.theta[-1]) / self.weights + JITTER
+        variance = np.maximum(1 / diagonal - own, 0.0) + self.noise**2
+        return self._back(z - alpha / diagonal, np.sqrt(variance))
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of a row, odd ones included, in standardised units."""
+        return float(np.sqrt(np.exp(self.theta[-1]) * np.mean(1 / self.weights)))
+
+    def predict(self, fractions: Fractions) -> tuple[Array, Array]:
+        """Return mean and σ (noise included) of compounds, row by row."""
+        cross = ProductKernel(self.terms, self.bases, fractions, self.fractions).matrix(
+            self.theta[:-1]
+        )
+        solved = solve_triangular(self._state["factor"], cross.T, lower=True)
+        prior = self.prior_variance(fractions)
+        variance = np.maximum(prior - (solved**2).sum(0), 0.0) + self.noise**2
+        return self._back(cross @ self._state["alpha"], np.sqrt(variance))
+
+    def prior_variance(self, fractions: Fractions) -> Array:
+        """Return k(u, u) of each compound."""
+        logs = self.theta
+        total = np.zeros(len(fractions[0]))
+        diagonals: dict[tuple[int, str], Array] = {}
+        first = LENGTHS_PER_SITE * len(self.bases)
+        for number, term in enumerate(self.terms):
+            product = np.full(len(total), np.exp(logs[first + number]))
+            for place, kind in enumerate(term):
+                if kind == "1":
+                    continue
+                if (place, kind) not in diagonals:
+                    diagonals[place, kind] = self._site_diagonal(place, kind, fractions[place])
+                product = product * diagonals[place, kind]
+            total += product
+        return total
+
+    def _site_diagonal(self, place: int, kind: str, rows: Array) -> Array:
+        unique, back = np.unique(rows, axis=0, return_inverse=True)
+        logs = self.theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
+        values = np.empty(len(unique))
+        for start in range(0, len(unique), 64):
+            part = unique[start : start + 64]
+            kernel = SiteKernel(self.bases[place], part, part)
+            values[start : start + 64] = np.diag(kernel.evaluate(kind, logs, gradient=False)[0])
+        return values[np.ravel(back)]
+
+
+def kernel_sum(
+    kernel: ProductKernel,
+    theta: Array,
+    factors: dict[tuple[int, str], tuple[Array, list[Array]]],
+) -> Array:
+    """Return the covariance matrix from factors already computed."""
+    total = np.zeros(kernel.shape)
+    first = LENGTHS_PER_SITE * len(kernel.sites)
+    for number, term in enumerate(kernel.terms):
+        product: Array | float = np.exp(theta[first + number])
+        for place, kind in enumerate(term):
+            if kind != "1":
+                product = product * factors[place, kind][0]
+        total += product
+    return total

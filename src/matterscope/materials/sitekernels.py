@@ -1,0 +1,235 @@
+"""Kernels between alloys: sums of products of one kernel for each site, with gradients.
+
+In: fractions on each site and descriptors of the species. Out: covariance matrices and their derivatives.
+A site enters a product in one of four ways: ``1`` not at all; ``L`` linearly in its fractions, so that an
+alloy is the mean of its end members (Vegard); ``F`` smoothly; ``R`` smoothly with the linear part taken
+out, so that the term vanishes at every end member (bowing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LENGTHS_PER_SITE = 4
+"""Logarithms of lengths: species (L), mean descriptor, square roots of fractions, spread (F and R)."""
+
+VEGARD_TERMS = ("L11", "1L1", "11L", "LL1", "L1L", "1LL", "LLL")
+"""Multilinear in all sites: a random function of the end members, interpolated by Vegard's rule."""
+BOWING_TERMS = ("1R1", "LR1", "1RL", "LRL")
+"""Deviation from Vegard when B is mixed, shared by or particular to the species on A and X."""
+SMOOTH_TERMS = ("F11", "11F", "F1F", "1L1", "1F1", "FF1", "1FF", "FFF", "1LF", "FL1")
+
+
+def bowing_terms(mixed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return bowing terms for the sites ("A", "B", "X") that the training table mixes."""
+    terms: list[str] = []
+    for place, site in enumerate("ABX"):
+        if site in mixed:
+            for term in BOWING_TERMS:  # written for B; carried to the other sites
+                others = [term[0], term[2]]
+                letters = [*others[:place], "R", *others[place:]]
+                terms.append("".join(letters))
+    for first, second in combinations([s for s in "ABX" if s in mixed], 2):
+        terms.append("".join("R" if s in (first, second) else "L" for s in "ABX"))
+    return tuple(terms)
+
+
+def squared_distances(left: Array, right: Array) -> Array:
+    """Return |a − b|² between rows, shape (n, m)."""
+    total = np.zeros((len(left), len(right)))
+    for column in range(left.shape[1]):
+        total += (left[:, None, column] - right[None, :, column]) ** 2
+    return total
+
+
+def matern(scaled: Array) -> tuple[Array, Array]:
+    """Return the Matérn-5/2 kernel of r² = `scaled`, and its derivative by the log of a common length.
+
+    k = (1 + r̃ + r̃²/3) exp(−r̃) with r̃ = √5 r;  dk/dln ℓ = r̃² (1 + r̃)/3 exp(−r̃).
+
+    References
+    ----------
+    Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), eq. 4.17.
+    """
+    distance = np.sqrt(5.0 * scaled)
+    decay = np.exp(-distance)
+    square = distance * distance / 3.0
+    return (1.0 + distance + square) * decay, square * (1.0 + distance) * decay
+
+
+@dataclass(frozen=True)
+class SiteBasis:
+    """Species of one site and what is known of them.
+
+    Parameters
+    ----------
+    descriptors : array of shape (k, d)
+        Scaled, as `species.descriptors` returns them.
+    """
+
+    descriptors: Array
+    between: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "between", squared_distances(self.descriptors, self.descriptors))
+
+    @property
+    def end_members(self) -> Array:
+        """The pure compositions, one a row."""
+        return np.eye(len(self.descriptors))
+
+    def features(self, fractions: Array) -> tuple[Array, Array, Array]:
+        """Return mean descriptors; √fractions with the mixing entropy; spread of the descriptors."""
+        mean = fractions @ self.descriptors
+        entropy = -(fractions * np.log(np.where(fractions > 0, fractions, 1.0))).sum(1)
+        present = (fractions > 0)[:, :, None]
+        highest = np.where(present, self.descriptors[None], -np.inf).max(1)
+        lowest = np.where(present, self.descriptors[None], np.inf).min(1)
+        second = fractions @ self.descriptors**2
+        deviation = np.sqrt(np.maximum(second - mean**2, 0.0))
+        spread = np.column_stack([highest - mean, mean - lowest, deviation])
+        spread *= 2.0 / np.sqrt(spread.shape[1])
+        return mean, np.column_stack([np.sqrt(fractions), entropy]), spread
+
+
+class SiteKernel:
+    """Covariances of one site between two lists of compositions.
+
+    Parameters
+    ----------
+    basis : SiteBasis
+    left, right : arrays of shape (n, k) and (m, k)
+        Fractions that sum to one.
+    """
+
+    def __init__(self, basis: SiteBasis, left: Array, right: Array) -> None:
+        self.basis, self.left, self.right = basis, left, right
+        ends = basis.end_members
+        one, two, pure = (basis.features(u) for u in (left, right, ends))
+        self._pairs = {
+            "lr": [squared_distances(p, q) for p, q in zip(one, two, strict=True)],
+            "lE": [squared_distances(p, q) for p, q in zip(one, pure, strict=True)],
+            "Er": [squared_distances(p, q) for p, q in zip(pure, two, strict=True)],
+            "EE": [squared_distances(p, q) for p, q in zip(pure, pure, strict=True)],
+        }
+
+    def evaluate(
+        self, kind: str, logs: Array, *, gradient: bool = True
+    ) -> tuple[Array, list[Array]]:
+        """Return the kernel of `kind` (L, F or R) and its derivatives by the four log lengths."""
+        if kind == "L":
+            value, slope = matern(self.basis.between * np.exp(-2.0 * logs[0]))
+            rows = [
+                self.left @ m @ self.right.T for m in ((value, slope) if gradient else (value,))
+            ]
+            return rows[0], rows[1:]
+        parts = self._smooth("lr", logs, gradient)
+        if kind == "R":
+            # g(u) − Σ uᵢ g(eᵢ) on both sides: zero as soon as either composition is pure
+            near, far, ends = (self._smooth(key, logs, gradient) for key in ("Er", "lE", "EE"))
+            parts = [
+                p - self.left @ n - f @ self.right.T + self.left @ e @ self.right.T
+                for p, n, f, e in zip(parts, near, far, ends, strict=True)
+            ]
+        return parts[0], parts[1:]
+
+    def _smooth(self, pair: str, logs: Array, gradient: bool) -> list[Array]:
+        scaled = [
+            d * np.exp(-2.0 * log) for d, log in zip(self._pairs[pair], logs[1:], strict=True)
+        ]
+        total = scaled[0] + scaled[1] + scaled[2]
+        value, slope = matern(total)
+        if not gradient:
+            return [value]
+        share = slope / np.maximum(total, 1e-12)
+        return [value, *(share * s for s in scaled)]
+
+
+def gradient_index(kind: str) -> tuple[int, ...]:
+    """Return which of a site's four log lengths the derivatives of `kind` belong to."""
+    return (0,) if kind == "L" else (1, 2, 3)
+
+
+class ProductKernel:
+    """Sum over terms of amplitude × product of site kernels.
+
+    Parameters
+    ----------
+    terms : tuple of str
+        Three letters each, for A, B and X.
+    bases : three SiteBasis
+    left, right : three arrays each
+        Fractions by site.
+
+    Notes
+    -----
+    Parameters θ are logarithms: four lengths for each site, then one amplitude for each term.
+    """
+
+    def __init__(
+        self,
+        terms: tuple[str, ...],
+        bases: tuple[SiteBasis, ...],
+        left: tuple[Array, ...],
+        right: tuple[Array, ...],
+    ) -> None:
+        self.terms = terms
+        self.shape = (len(left[0]), len(right[0]))
+        self.sites = [SiteKernel(b, p, q) for b, p, q in zip(bases, left, right, strict=True)]
+
+    def factors(
+        self, theta: Array, *, gradient: bool
+    ) -> dict[tuple[int, str], tuple[Array, list[Array]]]:
+        """Return (site, kind) → kernel and derivatives, for the kinds that the terms need."""
+        found: dict[tuple[int, str], tuple[Array, list[Array]]] = {}
+        for term in self.terms:
+            for place, kind in enumerate(term):
+                if kind != "1" and (place, kind) not in found:
+                    logs = theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
+                    found[place, kind] = self.sites[place].evaluate(kind, logs, gradient=gradient)
+        return found
+
+    def matrix(self, theta: Array) -> Array:
+        """Return the covariance matrix."""
+        factors = self.factors(theta, gradient=False)
+        total = np.zeros(self.shape)
+        first = LENGTHS_PER_SITE * len(self.sites)
+        for term, log in zip(self.terms, theta[first:], strict=False):
+            product: Array | float = np.exp(log)
+            for place, kind in enumerate(term):
+                if kind != "1":
+                    product = product * factors[place, kind][0]
+            total += product
+        return total
+
+    def pullback(
+        self,
+        theta: Array,
+        factors: dict[tuple[int, str], tuple[Array, list[Array]]],
+        weight: Array,
+    ) -> Array:
+        """Return Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ for lengths and amplitudes."""
+        first = LENGTHS_PER_SITE * len(self.sites)
+        slopes = np.zeros(first + len(self.terms))
+        outer: dict[tuple[int, str], Array] = {}
+        for number, term in enumerate(self.terms):
+            amplitude = np.exp(theta[first + number])
+            used = [(place, kind) for place, kind in enumerate(term) if kind != "1"]
+            weighted = weight * amplitude
+            for key in used:
+                others = weighted
+                for other in used:
+                    if other != key:
+                        others = others * factors[other][0]
+                outer[key] = outer[key] + others if key in outer else others
+            slopes[first + number] = np.vdot(others, factors[used[-1]][0])
+        for (place, kind), others in outer.items():
+            for index, slope in zip(gradient_index(kind), factors[place, kind][1], strict=True):
+                slopes[LENGTHS_PER_SITE * place + index] += np.vdot(others, slope)
+        return slopes
