@@ -261,7 +261,9 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    return str(entry["input"]["selector"] or entry["input"]["source"] or "—")
+    from matterscope.runs.answers import subject
+
+    return subject(entry)
 
 
 def _interval(q: dict[str, Any]) -> str:

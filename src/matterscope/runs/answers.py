@@ -34,6 +34,19 @@ def number(value: Any, uncertainty: float | None = None) -> str:
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
+def subject(entry: dict[str, Any]) -> str:
+    """Return what an answer is about in a few words: the part of the file, the file, or the verb.
+
+    Examples
+    --------
+    >>> subject({"input": {"source": "/data/scan.prj", "selector": "foil"}, "capability": "spectra infer"})
+    'foil · scan.prj'
+    """
+    file = entry["input"]["source"].replace("\\", "/").rsplit("/", 1)[-1]
+    part = entry["input"]["selector"]
+    return f"{part} · {file}" if part and file else part or file or str(entry["capability"])
+
+
 def half_width(entry: dict[str, Any]) -> float | None:
     """Return the uncertainty that decides how many digits are shown: σ, or half of an interval."""
     if entry.get("sigma"):

@@ -15,7 +15,7 @@ from typing import Any
 from matterscope import __version__
 from matterscope.core.calls import Progress, silent
 from matterscope.core.files import write_text
-from matterscope.runs.answers import half_width, interval_text, number
+from matterscope.runs.answers import half_width, interval_text, number, subject
 from matterscope.runs.catalogue import VERBS
 from matterscope.runs.execute import Options, Run, execute
 from matterscope.runs.report import answer_view, environment
@@ -116,9 +116,7 @@ def _compare(entry: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any
         units = "" if answer["units"] == "1" else f" {answer['units']}"
         rows.append(
             {
-                "thing": entry["input"]["selector"]
-                or Path(entry["input"]["source"]).name
-                or entry["capability"],
+                "thing": subject(entry),
                 "quantity": name.replace("_", " "),
                 "truth": number(truth, half_width(answer)) + units,
                 "answer": number(answer["value"], half_width(answer)) + units,

@@ -14,7 +14,7 @@ from matterscope.core.files import write_text
 from matterscope.core.pictures import Picture
 from matterscope.core.quantities import QUANTITIES
 from matterscope.runs import records
-from matterscope.runs.answers import half_width, interval_text, number, quantity_text
+from matterscope.runs.answers import half_width, interval_text, number, quantity_text, subject
 from matterscope.runs.store import read_json
 
 DETAILS_ABOVE = 12
@@ -64,6 +64,7 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     made.filters["number"] = number
+    made.filters["subject"] = subject
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
     return made
 
@@ -184,6 +185,10 @@ def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
             for n in names[:6]
         ]
         rows.append(
-            {"input": entry["input"], "cells": cells, "flags": [f["code"] for f in entry["flags"]]}
+            {
+                "subject": subject(entry),
+                "cells": cells,
+                "flags": [f["code"] for f in entry["flags"]],
+            }
         )
     return {"names": [n.replace("_", " ") for n in names[:6]], "rows": rows}
