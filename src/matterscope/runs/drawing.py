@@ -15,15 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from matterscope.core.pictures import Layer, Panel, Picture
-
-INK = "#1f2933"
-ROLES = {
-    "data": "#274c77", "model": "#c8553d", "band": "#e8b4a6", "truth": "#2a9d8f", "reference": "#7b8794",
-    "residual": "#52606d", "flagged": "#d97706", "muted": "#cbd2d9",
-    "series0": "#274c77", "series1": "#c8553d", "series2": "#2a9d8f", "series3": "#8e5ea2", "series4": "#d99a2b",
-    "series5": "#5fa8d3", "series6": "#7f5539", "series7": "#6c757d",
-}  # fmt: skip
-"""Meaning → colour; distinguishable with the common colour-vision deficiencies."""
+from matterscope.runs.palette import INK, ROLES
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",

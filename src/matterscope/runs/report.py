@@ -7,6 +7,8 @@ network, no script needed to read it, the data of every plot embedded. The same 
 from __future__ import annotations
 
 import csv
+from functools import cache
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from matterscope.core.pictures import Picture
 from matterscope.core.quantities import QUANTITIES
 from matterscope.runs import records
 from matterscope.runs.answers import half_width, interval_text, number, quantity_text, subject
+from matterscope.runs.palette import INK, ROLES
 from matterscope.runs.store import read_json
 
 DETAILS_ABOVE = 12
@@ -63,6 +66,7 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["vendored"] = _vendored
     made.filters["number"] = number
     made.filters["subject"] = subject
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
@@ -81,7 +85,8 @@ def answer_view(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
                 "caption": picture.caption,
                 "svg": _svg(picture),
                 "pixels": round(picture.width * PIXELS_PER_INCH),
-                "csv": _csv(picture),
+                "data": _data(picture),
+                "zooms": _zooms(picture),
                 "path": stored["path"],
             }
         )
@@ -148,30 +153,53 @@ def _cell(text: str) -> str:
         return text
 
 
-def _csv(picture: Picture) -> str:
-    """Return the drawn data as CSV text, one block per layer; empty if it is too much to embed."""
-    lines: list[str] = []
-    count = 0
-    for at, panel in enumerate(picture.panels):
+def _data(picture: Picture) -> list[dict[str, Any]]:
+    """Return the drawn numbers of a picture, panel by panel; empty if it is too much to embed."""
+    panels, count = [], 0
+    for panel in picture.panels:
+        series = []
         for layer in panel.layers:
             columns = {
                 k: v
                 for k, v in layer.data.items()
                 if isinstance(v, list) and v and not isinstance(v[0], list)
             }
-            if not columns or layer.kind == "image":
+            if layer.kind == "image" or not columns:
                 continue
-            length = max(len(v) for v in columns.values())
-            count += length * len(columns)
-            lines.append(
-                f"# panel {at + 1}: {layer.label or layer.kind}; x: {panel.x_label}; y: {panel.y_label}"
+            count += sum(len(v) for v in columns.values())
+            color = layer.style.get("color", ROLES.get(layer.role, INK))
+            series.append(
+                {"kind": layer.kind, "label": layer.label, "color": color, "data": columns}
             )
-            lines.append(",".join(columns))
-            lines += [
-                ",".join("" if i >= len(v) or v[i] is None else str(v[i]) for v in columns.values())
-                for i in range(length)
-            ]
-    return "\n".join(lines) + "\n" if 0 < count <= EMBED_VALUES else ""
+        log = [panel.x_scale == "log", panel.y_scale == "log"]
+        panels.append(
+            {
+                "x": panel.x_label,
+                "y": panel.y_label,
+                "title": panel.title,
+                "log": log,
+                "series": series,
+            }
+        )
+    return panels if 0 < count <= EMBED_VALUES else []
+
+
+def _zooms(picture: Picture) -> bool:
+    return any(
+        layer.kind in {"line", "points", "steps"}
+        for panel in picture.panels
+        for layer in panel.layers
+        if not panel.x_ticks
+    )
+
+
+@cache
+def _vendored(name: str) -> str:
+    """Return a script or style sheet of ours as it is; nothing of the user's is in it."""
+    from markupsafe import Markup
+
+    text = resources("matterscope.runs").joinpath("vendored", name).read_text(encoding="utf-8")
+    return Markup(text)
 
 
 def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
