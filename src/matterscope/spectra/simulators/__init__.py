@@ -1,0 +1,1 @@
+"""Simulators of core-loss spectra behind one contract: FEFF10, multiplets, a surrogate, and decks."""
