@@ -36,7 +36,7 @@ CRYSTALS: dict[str, tuple[float, str, Atoms]] = {
         1.0,
         "Ishiguro 1981",
         crystal(
-            ["Cu", "Al", "O"], [(0, 0, 0), (0, 0, 0.5), (0, 0, 0.1099)], spacegroup=166, 
+            ["Cu", "Al", "O"], [(0, 0, 0), (0, 0, 0.5), (0, 0, 0.1099)], spacegroup=166,
             cellpar=[2.858, 2.858, 16.958, 90, 90, 120],
         ),
     ),
@@ -44,7 +44,7 @@ CRYSTALS: dict[str, tuple[float, str, Atoms]] = {
         2.0,
         "Åsbrink and Norrby 1970",
         crystal(
-            ["Cu", "O"], [(0.25, 0.25, 0), (0, 0.4184, 0.25)], spacegroup=15, 
+            ["Cu", "O"], [(0.25, 0.25, 0), (0, 0.4184, 0.25)], spacegroup=15,
             cellpar=[4.6837, 3.4226, 5.1288, 90, 99.54, 90],
         ),
     ),
@@ -52,7 +52,7 @@ CRYSTALS: dict[str, tuple[float, str, Atoms]] = {
         2.0,
         "Siegrist 1988",
         crystal(
-            ["Cu", "Ca", "O"], [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0, 0)], spacegroup=123, 
+            ["Cu", "Ca", "O"], [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0, 0)], spacegroup=123,
             cellpar=[3.8556, 3.8556, 3.1805, 90, 90, 90],
         ),
     ),
@@ -68,7 +68,7 @@ CRYSTALS: dict[str, tuple[float, str, Atoms]] = {
         3.0,
         "Demazeau 1972",
         crystal(
-            ["La", "Cu", "O"], [(0, 0, 0.25), (0, 0, 0), (0.5552, 0, 0.25)], spacegroup=167, 
+            ["La", "Cu", "O"], [(0, 0, 0.25), (0, 0, 0), (0.5552, 0, 0.25)], spacegroup=167,
             cellpar=[5.501, 5.501, 13.216, 90, 90, 120],
         ),
     ),
@@ -106,7 +106,7 @@ def main() -> None:
     made = []
     for index, (name, (charge, source, atoms)) in enumerate(CRYSTALS.items()):
         shell = first_shell(atoms, int(np.flatnonzero(atoms.numbers == 29)[0]))
-        print(name, shell.numbers, np.round(shell.distances, 3), flush=True)  # noqa: T201
+        print(name, shell.numbers, np.round(shell.distances, 3), flush=True)
         energy, mu = as_measured(
             *average(atoms, engine, Path("/tmp/matterscope-demo-cache")), index
         )

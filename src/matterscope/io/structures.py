@@ -14,7 +14,14 @@ from ase import Atoms
 from matterscope.core.errors import ReadError
 from matterscope.io.limits import regular_file
 
-FORMATS = {".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz", ".xsf": "xsf"}
+FORMATS = {
+    ".cif": "cif",
+    ".vasp": "vasp",
+    ".poscar": "vasp",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".xsf": "xsf",
+}
 """Formats that are plain text: nothing that could run code or load objects is opened."""
 LARGEST = 5000
 
@@ -31,7 +38,9 @@ def read_structure(path: Path | str) -> Atoms:
 
     path = Path(path)
     regular_file(path)
-    kind = FORMATS.get(path.suffix.lower()) or ("vasp" if path.stem.upper() in ("POSCAR", "CONTCAR") else None)
+    kind = FORMATS.get(path.suffix.lower()) or (
+        "vasp" if path.stem.upper() in ("POSCAR", "CONTCAR") else None
+    )
     if kind is None:
         raise ReadError(
             "the format of this structure is not known",
@@ -43,14 +52,17 @@ def read_structure(path: Path | str) -> Atoms:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ASE warns of CIF dialects that it reads all the same
             atoms = read(path, format=kind, index=-1)
-    except Exception as error:  # noqa: BLE001 - foreign decoder: any of its faults is a ReadError
+    except Exception as error:
         raise ReadError(
-            f"the {kind} structure could not be read: {type(error).__name__}: {error}", where=str(path)
+            f"the {kind} structure could not be read: {type(error).__name__}: {error}",
+            where=str(path),
         ) from error
     if not isinstance(atoms, Atoms) or not len(atoms):
         raise ReadError("no atoms in this file", where=str(path))
     if len(atoms) > LARGEST:
-        raise ReadError("too many atoms", where=str(path), got=len(atoms), expected=f"at most {LARGEST}")
+        raise ReadError(
+            "too many atoms", where=str(path), got=len(atoms), expected=f"at most {LARGEST}"
+        )
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         raise ReadError("positions or cell are not finite", where=str(path))
     atoms.calc = None

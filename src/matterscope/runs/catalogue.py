@@ -46,6 +46,13 @@ VERBS: dict[str, Verb] = {
     ),
     # spectra: learned answers and reduction
     # spectra: simulation and data sets
+    "spectra simulate": Verb(
+        "matterscope.spectra.simulation:simulate_edge",
+        "matterscope.spectra.settings:SimulateSettings",
+        "Simulate a K or L2,3 edge from a crystal structure, offline.",
+        inputs="files?",
+        metavar="STRUCTURE",
+    ),
     # spectra: electron energy loss
     "spectra reduce": Verb(
         "matterscope.spectra.preparation:reduce",

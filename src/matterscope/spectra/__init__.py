@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy(
     {
         # public name: ("module:function", "SettingsClass")
         "reduce": ("preparation:reduce", "ReduceSettings"),
+        "simulate": ("simulation:simulate_edge", "SimulateSettings"),
     },
 )

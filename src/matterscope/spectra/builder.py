@@ -61,10 +61,10 @@ class Recipe(Settings):
     family: Literal["layered-nmc"] = "layered-nmc"
     count: int = Field(330, ge=1, le=100_000)
     children: int = Field(3, ge=1, le=50)
-    relax: RelaxRecipe = RelaxRecipe()
-    distort: DistortRecipe = DistortRecipe()
-    feff: FeffRecipe = FeffRecipe()
-    sites: dict[str, int] = {"O": 2, "Ni": 2, "Mn": 1, "Co": 1}
+    relax: RelaxRecipe = Field(default_factory=lambda: RelaxRecipe.model_validate({}))
+    distort: DistortRecipe = Field(default_factory=lambda: DistortRecipe.model_validate({}))
+    feff: FeffRecipe = Field(default_factory=lambda: FeffRecipe.model_validate({}))
+    sites: dict[str, int] = Field(default_factory=lambda: {"O": 2, "Ni": 2, "Mn": 1, "Co": 1})
 
 
 def read_recipe(path: Path) -> Recipe:

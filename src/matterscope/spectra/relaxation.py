@@ -95,7 +95,9 @@ def evaluate(network: Any, atoms: Atoms) -> dict[str, Any]:
     )
     found = network._compute(batch, compute_magmom=True)
     energy = found["e"].sum() * len(atoms)
-    by_position, by_strain = torch.autograd.grad(energy, [batch.atom_positions[0], batch.strains[0]])
+    by_position, by_strain = torch.autograd.grad(
+        energy, [batch.atom_positions[0], batch.strains[0]]
+    )
     shift = network.composition_model([graph]).sum() * len(atoms)
     return {
         "energy": float((energy + shift).detach()),
@@ -132,7 +134,9 @@ def potential_version(potential: str = POTENTIAL) -> str:
     return f"{POTENTIAL} {version('chgnet')}"
 
 
-def relax(atoms: Atoms, *, steps: int = 10, force: float = 0.08, potential: str = POTENTIAL) -> Relaxed:
+def relax(
+    atoms: Atoms, *, steps: int = 10, force: float = 0.08, potential: str = POTENTIAL
+) -> Relaxed:
     """Relax positions and cell by quasi-Newton steps (BFGS on positions and Frechet cell).
 
     Parameters

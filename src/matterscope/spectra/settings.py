@@ -36,3 +36,38 @@ class ReduceSettings(Settings):
     write: tuple[Literal["csv", "xdi", "nxxas", "msa"], ...] = option(
         ("csv",), "Formats of the reduced spectrum beside the record of its steps."
     )
+
+
+class SimulateSettings(Settings):
+    """Settings of `spectra simulate`."""
+
+    edge: str = option("", "ELEMENT:EDGE, e.g. Ni:K or Co:L23; empty: K of the heaviest element.")
+    site: str = option(
+        "unique", "Absorbers: all, unique (equivalent ones once), or a 0-based number."
+    )
+    engine: Literal["auto", "feff10", "feff", "multiplet"] = option(
+        "auto", "auto: multiplet for L23, FEFF10 else; feff: an external program."
+    )
+    quality: Literal["scf", "quick"] = option(
+        "scf", "Self-consistent potential, or overlapped atoms at a fifth of the time."
+    )
+    instrument: float = option(
+        0.5, "Standard deviation of the instrument's Gaussian.", units="eV", ge=0.0, le=10.0
+    )
+    radius: float = option(5.2, "Radius of full multiple scattering.", units="Å", gt=2.0, le=9.0)
+    scf_radius: float = option(
+        4.2, "Radius of the self-consistent cluster.", units="Å", gt=2.0, le=8.0
+    )
+    k_max: float = option(
+        4.0, "Range above the edge; 4 reaches 61 eV.", units="1/Å", gt=1.0, le=12.0
+    )
+    site_limit: float = option(600.0, "Time limit of one absorber.", units="s", gt=1.0)
+    executable: str = option("", "Path of the external FEFF program of --engine feff.")
+    ion: str = option("", "Ion of the multiplet engine, e.g. Ni2+; empty: from the structure.")
+    ten_dq: float | None = option(
+        None, "Octahedral crystal field 10Dq; empty: from the structure.", units="eV"
+    )
+    ds: float = option(0.0, "Tetragonal field Ds.", units="eV")
+    dt: float = option(0.0, "Tetragonal field Dt.", units="eV")
+    slater_scale: float = option(0.8, "Scaling of the Slater integrals.", gt=0.0, le=1.5)
+    temperature: float = option(298.0, "Temperature of the initial states.", units="K", ge=0.0)

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 OXYGEN_HEIGHT = 0.2585
 """z of oxygen with the transition metal at 0 and lithium at ½ (LiNiO₂ family, layered R-3m)."""
 METALS = {"Ni": 28, "Mn": 25, "Co": 27}
-CELLS = {9: ((1, 1, 0), (-1, 2, 0), 3), 10: ((2, 1, 0), (-1, 2, 0), 2), 12: ((2, 0, 0), (0, 2, 0), 3)}
+CELLS = {
+    9: ((1, 1, 0), (-1, 2, 0), 3),
+    10: ((2, 1, 0), (-1, 2, 0), 2),
+    12: ((2, 0, 0), (0, 2, 0), 3),
+}
 """Formula units → two in-plane vectors (in units of a, hexagonal) and the number of layers."""
 NAMED = {
     9: ((3, 3, 3), (5, 2, 2), (6, 2, 1), (7, 1, 1), (4, 3, 2)),
@@ -117,7 +121,9 @@ def _child(
     )
 
 
-def layered_cell(units: int, content: float) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+def layered_cell(
+    units: int, content: float
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Return the cell (3, 3) in Å and the sites of metal, lithium and oxygen in it.
 
     Layers of an O3 stacking follow each other by (a₁ + 2a₂)/3 and c/3, so two layers make a

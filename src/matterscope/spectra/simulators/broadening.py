@@ -16,9 +16,7 @@ def _edges(energy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[first], middle, [last]])
 
 
-def _convolve(
-    mu: NDArray[np.float64], cumulative: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _convolve(mu: NDArray[np.float64], cumulative: NDArray[np.float64]) -> NDArray[np.float64]:
     # weights are integrals of the kernel over each point's cell; ends continue as they stop
     weights = np.diff(cumulative, axis=1)
     low, high = cumulative[:, 0], 1.0 - cumulative[:, -1]

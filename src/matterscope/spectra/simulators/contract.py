@@ -21,6 +21,8 @@ from matterscope.core.files import canonical_json, write_text
 from matterscope.core.schema import measurement
 
 EDGES = ("K", "L1", "L2", "L3", "L23")
+OWN = ("element", "edge", "engine", "engine_version", "task", "kind", "source", "vendor")
+"""Attributes that every simulated spectrum carries; notes and facts cannot replace them."""
 CLOSEST = 0.5
 """Å; atoms nearer than this are a fault of the structure."""
 
@@ -70,7 +72,10 @@ class Task:
 class Simulator(Protocol):
     """An engine. `task` is pure and validates; `expect` is deterministic; failures are typed."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the engine's name."""
+        ...
 
     @property
     def version(self) -> str:
@@ -111,9 +116,7 @@ def check_site(simulator: Simulator, atoms: Atoms, site: int, edge: str) -> str:
     return element
 
 
-def as_measurement(
-    task: Task, energy: Any, mu: Any, mu0: Any = None, **attrs: Any
-) -> xr.Dataset:
+def as_measurement(task: Task, energy: Any, mu: Any, mu0: Any = None, **attrs: Any) -> xr.Dataset:
     """Return a checked spectrum that carries its task's engine, hash and notes."""
     variables: dict[str, tuple[tuple[str, ...], Any, str]] = {"mu": (("energy",), mu, "1")}
     if mu0 is not None:
@@ -128,7 +131,7 @@ def as_measurement(
         engine=task.engine,
         engine_version=task.version,
         task=task.key,
-        **(task.notes | attrs),
+        **{k: v for k, v in (task.notes | attrs).items() if k not in OWN},
     )
 
 
@@ -143,11 +146,11 @@ def cached(simulator: Simulator, task: Task, folder: Path | None) -> xr.Dataset:
     path = folder / task.key[:2] / f"{task.key}.json"
     if path.exists():
         stored = json.loads(path.read_text())
-        return as_measurement(task, stored["energy"], stored["mu"], stored["mu0"], **stored["attrs"])
+        return as_measurement(
+            task, stored["energy"], stored["mu"], stored["mu0"], **stored["attrs"]
+        )
     found = simulator.expect(task)
-    own = set(task.notes) | {
-        "kind", "source", "vendor", "element", "edge", "engine", "engine_version", "task", "cpu_s"
-    }  # fmt: skip
+    own = {*task.notes, *OWN, "cpu_s"}
     record = {
         "energy": found.energy.values.tolist(),
         "mu": found.mu.values.tolist(),

@@ -109,9 +109,7 @@ class Feff:
                 expected=f"at least {CLOSEST} Å",
             )
         notes = {"site": int(site), "atoms": len(around), "quality": self.quality}
-        return Task(
-            self.name, self.version, element, edge, self.deck(around, atoms, edge), notes
-        )
+        return Task(self.name, self.version, element, edge, self.deck(around, atoms, edge), notes)
 
     def deck(self, around: Cluster, atoms: Atoms, edge: str) -> str:
         """Return ``feff.inp`` for a cluster."""
@@ -217,9 +215,7 @@ def write_deck(engine: Feff, around: Cluster, numbers: Any, edge: str) -> str:
         _potential(0, absorber, 0.001),
     ]
     counts = np.bincount(np.asarray(numbers, dtype=int), minlength=100)
-    lines += [
-        _potential(1 + i, z, max(float(counts[z]), 0.001)) for i, z in enumerate(others)
-    ]
+    lines += [_potential(1 + i, z, max(float(counts[z]), 0.001)) for i, z in enumerate(others)]
     lines.append("ATOMS")
     for k, (z, place) in enumerate(zip(around.numbers, around.positions, strict=True)):
         x, y, height = np.round(place, 5) + 0.0

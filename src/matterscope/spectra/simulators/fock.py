@@ -47,33 +47,34 @@ def three_j(a: int, b: int, c: int, d: int, e: int, f: int) -> float:
     return float((-1) ** (a - b - f) * norm * total)
 
 
-def gaunt(k: int, l: int, m: int, l2: int, m2: int) -> float:
-    """Return c^k(lm, l'm') = ⟨lm|C^k_{m−m'}|l'm'⟩ (Condon and Shortley).
+def gaunt(k: int, angular: int, m: int, other: int, m2: int) -> float:
+    """Return c^k(lm, l'm') = ⟨lm|C^k_{m−m'}|l'm'⟩ (Condon and Shortley), l = angular, l' = other.
 
     c^k = (−1)^m √((2l+1)(2l'+1)) (l k l'; 000) (l k l'; −m m−m' m')
-    """  # noqa: D401
-    factor = (-1) ** m * sqrt((2 * l + 1) * (2 * l2 + 1))
-    return factor * three_j(l, k, l2, 0, 0, 0) * three_j(l, k, l2, -m, m - m2, m2)
+    """
+    factor = (-1) ** m * sqrt((2 * angular + 1) * (2 * other + 1))
+    zero = three_j(angular, k, other, 0, 0, 0)
+    return float(factor * zero * three_j(angular, k, other, -m, m - m2, m2))
 
 
-def tensor(k: int, q: int, l: int, l2: int) -> NDArray[np.float64]:
+def tensor(k: int, q: int, angular: int, other: int) -> NDArray[np.float64]:
     """Return ⟨l m σ|C^k_q|l' m' σ⟩, shape (2(2l+1), 2(2l'+1))."""
-    block = np.zeros((2 * l + 1, 2 * l2 + 1))
-    for m in range(-l, l + 1):
-        if abs(m - q) <= l2:
-            block[m + l, m - q + l2] = gaunt(k, l, m, l2, m - q)
-    return np.kron(np.eye(2), block)
+    block = np.zeros((2 * angular + 1, 2 * other + 1))
+    for m in range(-angular, angular + 1):
+        if abs(m - q) <= other:
+            block[m + angular, m - q + other] = gaunt(k, angular, m, other, m - q)
+    return np.asarray(np.kron(np.eye(2), block), dtype=np.float64)
 
 
-def spin_orbit(l: int) -> NDArray[np.float64]:
+def spin_orbit(angular: int) -> NDArray[np.float64]:
     """Return ⟨mσ|l·s|m'σ'⟩, shape (2(2l+1), 2(2l+1))."""
-    size = 2 * l + 1
-    m = np.arange(-l, l + 1)
-    raise_l = np.diag(np.sqrt(l * (l + 1) - m[:-1] * (m[:-1] + 1.0)), -1)
+    size = 2 * angular + 1
+    m = np.arange(-angular, angular + 1)
+    raise_l = np.diag(np.sqrt(angular * (angular + 1) - m[:-1] * (m[:-1] + 1.0)), -1)
     up = np.kron(np.diag([0.5, -0.5]), np.diag(m.astype(float)))
     mixed = np.zeros((2 * size, 2 * size))
     mixed[size:, :size] = 0.5 * raise_l  # l₊s₋ takes up to down and m to m + 1
-    return up + mixed + mixed.T
+    return np.asarray(up + mixed + mixed.T, dtype=np.float64)
 
 
 @lru_cache(maxsize=16)
@@ -87,7 +88,8 @@ _PARITY = np.array([(-1.0) ** bin(i).count("1") for i in range(1 << D_ORBITALS)]
 
 
 def _sign(patterns: NDArray[np.int64], orbital: int) -> NDArray[np.float64]:
-    return _PARITY[patterns & ((1 << orbital) - 1)]
+    signs: NDArray[np.float64] = _PARITY[patterns & ((1 << orbital) - 1)]
+    return signs
 
 
 @lru_cache(maxsize=16)
@@ -147,7 +149,7 @@ def repulsion(electrons: int, k: int) -> sparse.csr_matrix:
 
 def hole_operator(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Σ_ik matrix[i, k] a†_i a_k on the six states of the hole: trace − transpose."""
-    return np.trace(matrix) * np.eye(P_ORBITALS) - matrix.T
+    return np.asarray(np.trace(matrix) * np.eye(P_ORBITALS) - matrix.T)
 
 
 @lru_cache(maxsize=16)

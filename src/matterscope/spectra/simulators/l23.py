@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,7 +19,14 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.files import canonical_json
 from matterscope.spectra.simulators.contract import Task, as_measurement, check_site
 from matterscope.spectra.simulators.ligandfield import site_parameters
-from matterscope.spectra.simulators.multiplet import IONS, Field, Ion, Sticks, lines_to_spectrum, sticks
+from matterscope.spectra.simulators.multiplet import (
+    IONS,
+    Field,
+    Ion,
+    Sticks,
+    lines_to_spectrum,
+    sticks,
+)
 
 CHEMICAL_SHIFT = 1.0
 """eV per unit of charge; Ni²⁺ to Ni⁴⁺ and Mn³⁺ to Mn⁴⁺ L3 maxima lie 1–2 eV apart in oxides."""
@@ -66,7 +74,11 @@ class Multiplet:
     instrument: float = 0.2
     ion: str = ""
     field: Field | None = None
-    name: str = "multiplet"
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name."""
+        return "multiplet"
 
     @property
     def version(self) -> str:
@@ -95,11 +107,16 @@ class Multiplet:
             raise ConfigError("unknown ion", got=self.ion or "none", expected=", ".join(IONS))
         return self._task(IONS[self.ion].element, self.ion, self.field or Field(), {})
 
-    def _task(self, element: str, ion: str, field: Field, notes: dict[str, object]) -> Task:
+    def _task(self, element: str, ion: str, field: Field, notes: dict[str, Any]) -> Task:
         if ion not in IONS or IONS[ion].element != element:
             own = [n for n, i in IONS.items() if i.element == element]
             raise ConfigError(f"'{ion}' is no ion of {element}", expected=", ".join(own))
-        given = {"ten_dq": field.ten_dq, "ds": field.ds, "dt": field.dt, "scale": self.scale}
+        given: dict[str, Any] = {
+            "ten_dq": field.ten_dq,
+            "ds": field.ds,
+            "dt": field.dt,
+            "scale": self.scale,
+        }
         settings = {"ion": ion, "temperature": self.temperature, "instrument": self.instrument}
         payload = canonical_json(given | settings)
         return Task(self.name, self.version, element, "L23", payload, notes | given | {"ion": ion})
@@ -111,7 +128,9 @@ class Multiplet:
         field = Field(given["ten_dq"], given["ds"], given["dt"])
         lines = sticks(ion, field.matrix(), scale=given["scale"], temperature=given["temperature"])
         energy = edge_grid(ion)
-        mu = lines_to_spectrum(energy - placed(lines, ion), lines, ion, instrument=given["instrument"])
+        mu = lines_to_spectrum(
+            energy - placed(lines, ion), lines, ion, instrument=given["instrument"]
+        )
         return as_measurement(
             task,
             energy,

@@ -57,7 +57,7 @@ class Site:
 def oxygen_bonds(atoms: Atoms, site: int) -> NDArray[np.float64]:
     """Return the vectors (n, 3) in Å to the oxygens within `CUTOFF`, nearest first, at most six."""
     around = cluster(atoms, site, CUTOFF)
-    bonds = around.positions[around.numbers == 8][:6]
+    bonds: NDArray[np.float64] = around.positions[around.numbers == 8][:6]
     if len(bonds) < 3:
         raise DataError(
             "the site has fewer than three oxygen neighbours", where=f"site {site}", got=len(bonds)
@@ -65,7 +65,9 @@ def oxygen_bonds(atoms: Atoms, site: int) -> NDArray[np.float64]:
     return bonds
 
 
-def site_ion(element: str, bonds: NDArray[np.float64], moment: float = float("nan")) -> tuple[str, float]:
+def site_ion(
+    element: str, bonds: NDArray[np.float64], moment: float = float("nan")
+) -> tuple[str, float]:
     """Return the ion whose own bond-valence sum is nearest to its charge, and that sum.
 
     Where a magnetic moment (µB, CHGNet r2SCAN) is given, it decides between the charges of Ni and Mn:
@@ -105,7 +107,7 @@ def overlap_field(bonds: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         for tensor, strength in ((axial, sigma), *((t, sigma / 4) for t in tilted)):
             amplitude = _components(tensor)
             field += strength * np.outer(amplitude, amplitude)
-    return field - np.trace(field) / 5 * np.eye(5)
+    return np.asarray(field - np.trace(field) / 5 * np.eye(5))
 
 
 def _components(tensor: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,7 +52,10 @@ def _ion(element: str, charge: int, n: int, *values: float) -> Ion:
         "Mn": (0.21, 0.75), "Fe": (0.23, 0.77), "Co": (0.25, 0.755),
         "Ni": (0.275, 0.70), "Cu": (0.30, 0.61),
     }[element]  # fmt: skip
-    return Ion(element, charge, n, *values, core, onset, width)
+    f2, f4, zeta, f2f, f4f, f2p, g1, g3, zeta_final = values
+    return Ion(
+        element, charge, n, f2, f4, zeta, f2f, f4f, f2p, g1, g3, zeta_final, core, onset, width
+    )
 
 
 # F2dd, F4dd, ζ3d of 3dⁿ; F2dd, F4dd of 2p⁵3dⁿ⁺¹; F2pd, G1pd, G3pd; ζ3d of 2p⁵3dⁿ⁺¹
