@@ -24,13 +24,13 @@ function chart(panel, width, home) {
   });
   const series = drawn.map(s => ({
     label: s.label || s.kind, stroke: s.color, width: s.kind === 'points' ? 0 : 1.5, spanGaps: true,
-    points: {show: s.kind === 'points', size: 4, fill: s.color, stroke: s.color},
+    points: {show: s.kind === 'points', size: 6, fill: s.color, stroke: s.color},
   }));
-  const axis = label => ({label, stroke: '#52606d', grid: {stroke: '#e4e7eb'}, size: 56});
+  const axis = (label, size) => ({label, stroke: '#52606d', grid: {stroke: '#e4e7eb', width: 1}, size, labelSize: 22});
   new uPlot({
     width, height: 320, title: panel.title,
     scales: {x: {time: false, distr: panel.log[0] ? 3 : 1}, y: {distr: panel.log[1] ? 3 : 1}},
-    axes: [axis(panel.x), axis(panel.y)], series: [{label: panel.x}, ...series],
+    axes: [axis(panel.x, 42), axis(panel.y, 70)], series: [{label: panel.x}, ...series],
   }, uPlot.join(tables), home);
 }
 
