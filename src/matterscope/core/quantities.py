@@ -53,6 +53,18 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "open_circuit_voltage": ("V", "voltage at zero current"),
     "fill_factor": ("1", "largest power over the product of J_sc and V_oc"),
     "band_gap": ("eV", "fundamental gap"),
+    # materials: levels
+    "transition_level": (
+        "eV",
+        "Fermi level at which two charge states have equal energy, above the valence-band maximum",
+    ),
+    "formation_energy": (
+        "eV",
+        "energy to form a defect at the stated Fermi level and chemical potentials",
+    ),
+    "fermi_level": ("eV", "Fermi level of the neutral crystal above the valence-band maximum"),
+    "electron_density": ("1/cm³", "free electrons at the neutral point"),
+    "hole_density": ("1/cm³", "free holes at the neutral point"),
 }
 """Units "" mean: in the units that the estimate states."""
 

@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy(
     {
         # public name: ("module:function", "SettingsClass")
         # levels
+        "diagram": ("diagrams:draw_diagrams", "DiagramSettings"),
+        "fermi": ("fermi_levels:find_fermi_level", "FermiSettings"),
         # perovskites
         "enumerate": ("enumeration:enumerate_space", "EnumerateSettings"),
         "train": ("training:train_model", "TrainSettings"),

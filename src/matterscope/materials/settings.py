@@ -7,6 +7,63 @@ from typing import Literal
 from matterscope.core.settings import Settings, option
 
 
+# --- levels ---
+class DefectEnergySettings(Settings):
+    """Settings shared by the verbs that read defect energies."""
+
+    gap: float | None = option(None, "Gap of the host.", units="eV", ge=0)
+    energies: Literal["formation", "total"] = option(
+        "formation", "Whether the energies are formation energies or total energies of cells."
+    )
+    bulk_energy: float = option(0.0, "Total energy of the perfect cell.", units="eV")
+    vbm: float = option(
+        0.0, "Valence-band maximum of the perfect cell, for total energies.", units="eV"
+    )
+    mu0: tuple[str, ...] = option((), "Reference chemical potentials, ELEMENT=eV per atom.")
+    delta_mu: tuple[str, ...] = option(
+        (), "Chemical potentials relative to the references, ELEMENT=eV."
+    )
+    host: str = option("", "Formula of the host, for chemical potentials.")
+    heat_of_formation: float | None = option(
+        None, "Heat of formation of the host per formula unit.", units="eV"
+    )
+    phases: str = option("", "CSV of competing phases: formula, formation_energy per formula unit.")
+    mu_limit: str = option("", "Corner of the stability region, e.g. Cd-rich.")
+    only: tuple[str, ...] = option((), "Names of the defects wanted; empty: all.")
+    electron_mass: float | None = option(None, "Effective mass of electrons.", gt=0)
+    hole_mass: float | None = option(None, "Effective mass of holes.", gt=0)
+    volume_per_site: float | None = option(
+        None, "Volume per lattice site, in cubic Ångström.", gt=0
+    )
+    dope: tuple[float, ...] = option(
+        (), "Fixed ionised dopants: positive numbers are donors, negative acceptors.", units="1/cm³"
+    )
+    site_limit: bool = option(False, "Let defect sites fill up instead of the dilute law.")
+
+
+class DiagramSettings(DefectEnergySettings):
+    """Settings of `materials diagram`."""
+
+    temperature: float = option(300.0, "Temperature of the neutral Fermi level.", units="K", gt=0)
+
+
+class FermiSettings(DefectEnergySettings):
+    """Settings of `materials fermi`."""
+
+    temperatures: tuple[float, ...] = option(
+        (300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0, 1000.0),
+        "Temperatures; the last is the headline.",
+        units="K",
+        min_length=1,
+    )
+    quench_to: float | None = option(
+        None,
+        "Freeze the totals at each temperature and share the charges anew at this one.",
+        units="K",
+        gt=0,
+    )
+
+
 # --- perovskites ---
 class SpaceSettings(Settings):
     """Settings that describe a search over alloys ABX₃."""

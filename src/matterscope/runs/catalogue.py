@@ -70,6 +70,18 @@ VERBS: dict[str, Verb] = {
     ),
     # scattering
     # materials: levels
+    "materials diagram": Verb(
+        "matterscope.materials.diagrams:draw_diagrams",
+        "matterscope.materials.settings:DiagramSettings",
+        "formation-energy diagrams, transition levels, and why a charge is not stable",
+        metavar="ENERGIES",
+    ),
+    "materials fermi": Verb(
+        "matterscope.materials.fermi_levels:find_fermi_level",
+        "matterscope.materials.settings:FermiSettings",
+        "Fermi level and concentrations by charge neutrality over temperatures",
+        metavar="ENERGIES",
+    ),
     # materials: perovskites
     "materials train": Verb(
         "matterscope.materials.training:train_model",
