@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy(
         # public name: ("module:function", "SettingsClass")
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),
+        "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),
     },
 )

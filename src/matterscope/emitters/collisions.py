@@ -81,7 +81,7 @@ def magic(epsilon: float, b: float) -> float:
     g = gamma / (np.sqrt(1.0 + a * a) - a)
     delta = a * (x - b) / (1.0 + g)
     cosine = (b + rho + delta) / (x + rho)
-    return min(max(1.0 - cosine * cosine, 0.0), 1.0)
+    return float(min(max(1.0 - cosine * cosine, 0.0), 1.0))
 
 
 @njit(cache=False)
@@ -120,7 +120,7 @@ def _stopping(energy: float, coefficient: float, factors: NDArray[Any]) -> float
         scale = factors[k] + (factors[k + 1] - factors[k]) * (energy - 20e3 - 5e3 * k) / 5e3
     else:
         scale = factors[2] + (factors[3] - factors[2]) * min((energy - 30e3) / 10e3, 1.0)
-    return coefficient * scale * np.sqrt(energy)
+    return float(coefficient * scale * np.sqrt(energy))
 
 
 @njit(cache=False)

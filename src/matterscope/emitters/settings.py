@@ -49,3 +49,22 @@ class PlanSettings(Settings):
     )
     wanted_singles: int = option(100, "Sites with exactly one emitter that are wanted.", ge=1)
     confidence: float = option(0.9, "Probability with which they are reached.", gt=0, lt=1)
+
+
+class SpectrumSettings(Settings):
+    """Settings of `emitters spectrum`."""
+
+    temperature: float | None = option(
+        None, "Temperature of the emitter; without it no thermal verdict.", units="K", gt=0, le=1000
+    )
+    instrument_width: float | None = option(
+        None, "Full width of the spectrometer's response.", units="nm", gt=0
+    )
+    instrument_pixels: float | None = option(
+        None,
+        "The same in pixels; default 1.3, the narrowest that a spectrometer draws.",
+        units="px",
+        gt=0.3,
+        le=50,
+    )
+    remove_cosmics: bool = option(True, "Look for cosmic rays and mask them.")

@@ -28,6 +28,8 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
+    Format("spe", "spe", (".spe",), ("emission",), "Princeton Instruments SPE 2 and 3 spectra"),
+    Format("qudi", "qudi", (".dat",), ("map", "emission"), "qudi confocal maps and spectra"),
     # one entry a line, in the order in which they are asked; strict magic numbers first.
     # ``module`` has the functions sniff(path, head), read(path, **options) and, if writes, write(m, path)
     Format(
@@ -52,6 +54,13 @@ FORMATS: tuple[Format, ...] = (
         ("spectrum",),
         "EMSA/MAS spectral file, Y and XY",
         writes=True,
+    ),
+    Format(
+        "emission-columns",
+        "emission",
+        (".csv", ".txt", ".dat", ".asc", ".tsv", ".npz"),
+        ("emission",),
+        "photoluminescence spectra as columns of numbers, or NPZ with an axis and counts",
     ),
 )
 

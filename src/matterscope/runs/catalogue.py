@@ -68,6 +68,11 @@ VERBS: dict[str, Verb] = {
         "dose, film, mask and energy for an array of emitters, and the yield to expect",
         "none",
     ),
+    "emitters spectrum": Verb(
+        "matterscope.emitters.spectra:analyse_spectrum",
+        "matterscope.emitters.settings:SpectrumSettings",
+        "zero-phonon line, sideband, cosmic rays and jumps of a spectrum; is its width thermal",
+    ),
     # scattering
     # materials: levels
     "materials diagram": Verb(

@@ -1,0 +1,116 @@
+"""Photoluminescence spectra as text columns or NPZ: wavelength or energy, then one or more frames.
+
+In: CSV, TSV, ASCII or .npz. Out: one `emission` measurement; the axis' unit is read from its name or
+told from its range (metres, nm, eV), and every conversion is named in a flag.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from matterscope.core.errors import ReadError
+from matterscope.core.schema import measurement
+from matterscope.io.limits import MAX_TEXT_BYTES, declared
+
+Floats = NDArray[np.float64]
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?$")
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Return whether this is a table of numbers with at least two columns, or an NPZ with an axis."""
+    if path.suffix.lower() == ".npz":
+        return head.startswith(b"PK") and any(n in head for n in (b"wavelength.npy", b"energy.npy"))
+    if path.suffix.lower() not in {".csv", ".txt", ".dat", ".asc", ".tsv"} or b"\0" in head:
+        return False
+    rows = [r for r in head.decode("utf-8", "replace").splitlines()[:-1] if _numbers(r) is not None]
+    return len(rows) >= 3 and len(_numbers(rows[-1]) or []) >= 2
+
+
+def _numbers(line: str) -> list[float] | None:
+    parts = [p for p in re.split(r"[,;\t ]+", line.strip().lstrip("\ufeff")) if p]
+    if not parts or not all(NUMBER.match(p) or p.lower() in {"nan", "inf"} for p in parts):
+        return None
+    return [float(p.replace("D", "e").replace("d", "e")) for p in parts]
+
+
+def read(path: Path) -> list[xr.Dataset]:
+    """Return the spectrum; further columns are further frames."""
+    if path.suffix.lower() == ".npz":
+        return [_npz(path)]
+    declared(path.stat().st_size, str(path), "the text")
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise ReadError(
+            "the text file is too large", where=str(path), expected=f"{MAX_TEXT_BYTES:,} bytes"
+        )
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows: list[list[float]] = []
+    title = ""
+    for line in lines:
+        values = _numbers(line)
+        if values is None:
+            title = line if not rows else title
+        elif len(values) >= 2:
+            rows.append(values)
+    width = min(len(r) for r in rows) if rows else 0
+    if len(rows) < 2 or width < 2:
+        raise ReadError("the file has no two columns of numbers", where=str(path))
+    table = np.array([r[:width] for r in rows])
+    return [_emission(table[:, 0], table[:, 1:].T, title, path)]
+
+
+def _npz(path: Path) -> xr.Dataset:
+    with np.load(path, allow_pickle=False) as stored:
+        names = list(stored.files)
+        axis = "wavelength" if "wavelength" in names else "energy"
+        if "counts" not in names:
+            raise ReadError("the NPZ file has no 'counts'", where=str(path), got=names)
+        values, counts = np.asarray(stored[axis], float), np.asarray(stored["counts"], float)
+    return _emission(values, np.atleast_2d(counts), axis, path)
+
+
+def _emission(axis: Floats, frames: Floats, title: str, path: Path) -> xr.Dataset:
+    flags = []
+    middle = float(np.nanmedian(np.abs(axis)))
+    # told by range: 0.3–8 eV, 150–20 000 nm, metres
+    if middle < 1e-4:
+        axis, name = 1e9 * axis, "wavelength"
+        flags.append("wavelengths were in metres; they are converted to nm")
+    elif middle < 0.15:
+        axis, name = 1e3 * axis, "energy"
+        flags.append("the axis was taken as keV")
+    elif middle < 15:
+        name = "energy"
+        if "eV" not in title and "energy" not in title.lower():
+            flags.append("the axis was taken as energy in eV, from its range")
+    elif middle < 2e4:
+        name = "wavelength"
+    else:
+        raise ReadError(
+            "the axis is no wavelength and no energy", where=str(path), got=f"about {middle:g}"
+        )
+    if np.all(np.diff(axis) < 0):
+        flags.append(f"the {name} axis was descending; it was turned round")
+    order = np.argsort(axis, kind="stable")
+    axis, frames = axis[order], frames[:, order]
+    keep = np.concatenate([[True], np.diff(axis) > 0]) & np.isfinite(axis)
+    units = "nm" if name == "wavelength" else "eV"
+    counts: Any = frames[:, keep]
+    dims: tuple[str, ...] = ("frame", name)
+    coords: dict[str, tuple[Any, str]] = {name: (axis[keep], units)}
+    if len(counts) == 1:
+        counts, dims = counts[0], (name,)
+    else:
+        coords["frame"] = (np.arange(len(counts)), "frame")
+    return measurement(
+        "emission",
+        coords,
+        {"counts": (dims, counts, "counts")},
+        flags=flags,
+        vendor={"title": title},
+    )
