@@ -80,7 +80,7 @@ def test_a_line_of_twice_kt_is_not_thermal():
 
 
 def test_a_line_below_two_pixels_is_limited_by_the_instrument():
-    expected = expected_spectrum(AXIS, 2.0, 1e-5, 0.45, 2e5, instrument=0.19)
+    expected = expected_spectrum(AXIS, 2.0, 1e-5, 0.45, 2e5, instrument=0.24)
     counts, _ = spectrum_frames(expected[None], np.random.default_rng(1))
     data = measurement(
         "emission", {"wavelength": (AXIS, "nm")}, {"counts": (("wavelength",), counts[0], "counts")}

@@ -161,6 +161,13 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
         )
         estimate.pictures.append(pictures.raw(light, frames))
         return estimate
+    struck = frames.counts[frames.cosmics]
+    if len(frames.counts) == 1 and struck.size and struck.max() > light.counts[top]:
+        estimate.flag(
+            "sharp-line",
+            "the highest pixel is sharper than the spectrometer's response and was taken for a cosmic ray",
+            "record two frames, or give --instrument-pixels if the spectrometer is that sharp",
+        )
     instrument = _instrument(settings, step, light.energy[top])
     line = fit_line(light, instrument, call.rng("line"))
     share = zero_phonon_share(light, line, call.rng("sideband"))

@@ -150,7 +150,7 @@ def _glow(design: Design) -> Floats:
     return np.asarray(design.background + design.hump * shape)
 
 
-def spectrum_axis(low: float = 550.0, high: float = 770.0, pixels: int = 1340) -> Floats:
+def spectrum_axis(low: float = 535.0, high: float = 770.0, pixels: int = 1340) -> Floats:
     """Return the wavelengths (nm) of a spectrometer's pixels."""
     return np.linspace(low, high, pixels)
 

@@ -297,7 +297,9 @@ def zero_phonon_share(
         light.counts[part],
         np.interp(energy[part], energy[light.good], light.counts[light.good]),
     )
-    total = float(((y - base) * weight).sum())
+    # the line's own tails are counted in its area, however far they reach
+    sideband = float(((y - base - line_counts(light, line)[part]) * weight).sum())
+    total = line.shape[3] + sideband
     noise = float(np.sqrt((replace(light, scatter=0.0).variance(y) * weight**2).sum()))
     n = line.area.size
     # ZPL photons are part of the total: only the rest fluctuates on its own
