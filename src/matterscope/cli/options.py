@@ -171,7 +171,7 @@ class Meter:
             return
         if sys.stderr.isatty():
             self._bar(done, total, what)
-        elif now - self.last > 10 or done == total:
+        elif now - self.last > 10:
             rate = (now - self.start) / max(done, 1)
             print(
                 f"{what}: {done}/{total}, about {rate * (total - done):.0f} s left", file=sys.stderr

@@ -17,21 +17,47 @@ def number(value: Any, uncertainty: float | None = None) -> str:
     --------
     >>> number(0.00440123), number("Cu"), number(None)
     ('0.0044012', 'Cu', '—')
-    >>> number(1.95312, 0.0123), number(-8985.31, 12.0), number(1234567.0)
-    ('1.953', '−8985', '1.2346e+06')
+    >>> number(1.95312, 0.0123), number(-8985.31, 12.0), number(1.573e12, 7e11)
+    ('1.953', '−8985', '1.57×10¹²')
     """
     if value is None:
         return "—"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    if uncertainty is not None and 0 < uncertainty < math.inf and 1e-4 < abs(value) < 1e6:
-        decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
-        if decimals <= 8:
-            return f"{value:.{decimals}f}".replace("-", "−")
-    if isinstance(value, int) and abs(value) < 10**7:
+    if isinstance(value, int) and uncertainty is None and abs(value) < 10**7:
         return str(value).replace("-", "−")
-    text = f"{value:.5g}"
-    return text.replace("-", "−", 1) if text.startswith("-") else text
+    exponent = math.floor(math.log10(abs(value))) if value else 0
+    # an uncertainty far below double precision would print noise
+    known = (
+        uncertainty is not None
+        and 0 < uncertainty < math.inf
+        and (not value or uncertainty > 1e-9 * abs(value))
+    )
+    if -4 <= exponent < 6:
+        if known and uncertainty is not None:
+            return f"{value:.{_decimals(uncertainty)}f}".replace("-", "−")
+        return f"{value:.5g}".replace("-", "−", 1)
+    scaled = value / 10.0**exponent
+    digits = _decimals(uncertainty / 10.0**exponent) if known and uncertainty is not None else 4
+    mantissa = (
+        f"{scaled:.{digits}f}".rstrip("0").rstrip(".") if not known else f"{scaled:.{digits}f}"
+    )
+    return f"{mantissa}×10{superscript(exponent)}".replace("-", "−")
+
+
+def _decimals(uncertainty: float) -> int:
+    return min(max(0, 1 - math.floor(math.log10(uncertainty))), 8)
+
+
+def superscript(exponent: int) -> str:
+    """Return an integer in superscript digits.
+
+    Examples
+    --------
+    >>> superscript(-12)
+    '⁻¹²'
+    """
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def subject(entry: dict[str, Any]) -> str:

@@ -13,8 +13,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from matterscope.core.pictures import Layer, Panel, Picture
+from matterscope.runs.answers import superscript
 from matterscope.runs.palette import INK, ROLES
 
 STYLE: dict[Any, Any] = {
@@ -94,8 +96,24 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
         axes.legend(handles, labels, loc="best", handlelength=1.6, labelspacing=0.3)
 
 
+def _power(value: float, _: Any = None) -> str:
+    """Return a tick of a logarithmic axis: plain near 1, a power of ten elsewhere."""
+    if value <= 0:
+        return ""
+    if 1e-3 < value < 1e4:
+        return f"{value:g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = value / 10.0**exponent
+    lead = "" if abs(mantissa - 1) < 1e-6 else f"{mantissa:g}×"
+    return f"{lead}10{superscript(exponent)}"
+
+
 def _label_axes(axes: Axes, panel: Panel) -> None:
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+    for scale, place in ((panel.x_scale, axes.xaxis), (panel.y_scale, axes.yaxis)):
+        if scale == "log":
+            place.set_major_formatter(FuncFormatter(_power))
+            place.set_minor_formatter(NullFormatter())
     if panel.title:
         axes.set_title(panel.title)
     for names, place in ((panel.x_ticks, axes.xaxis), (panel.y_ticks, axes.yaxis)):
