@@ -1,0 +1,470 @@
+"""Disk refinement: positions, radii, scale and centre fitted to the counts themselves.
+
+In: counts of the measured pixels and a starting structure. Out: the fitted structure, its Poisson
+deviance, the deviance to expect, and the Fisher information. Lengths are radians per pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import special
+
+from matterscope.physics.fourier import TABLE_STEP, bessel_tables
+
+Floats = NDArray[np.float64]
+
+LONGEST_STEP = 0.035
+"""A disk moves by at most this per step: 25 px of the published box (radians per pixel)."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The measured pixels: those not in here are simply unknown.
+
+    Parameters
+    ----------
+    value : array of shape (n,), counts
+        Photons, summed over the pixels of a Friedel pair where both were measured.
+    weight : array of shape (n,)
+        Number of detector pixels in each sum (1 or 2).
+    index : integer array of shape (2, n)
+        Row and column of each pixel on the axes.
+    ky, kx : arrays, px
+        Distance of rows and columns from the assumed centre.
+    noise : float, counts²
+        Variance of read-out noise per detector pixel.
+    """
+
+    value: Floats
+    weight: Floats
+    index: NDArray[np.int64]
+    ky: Floats
+    kx: Floats
+    noise: float = 0.0
+
+    @property
+    def radius(self) -> Floats:
+        """Return the distance of the pixels from the assumed centre, px."""
+        return np.hypot(self.ky[self.index[0]], self.kx[self.index[1]])
+
+    def part(self, keep: NDArray[np.bool_]) -> Counts:
+        """Return some of the pixels."""
+        index = np.ascontiguousarray(self.index[:, keep])
+        return replace(self, value=self.value[keep], weight=self.weight[keep], index=index)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A model of the pattern: disks, a common scale, and the offset of the centre.
+
+    The amplitude is F(k) = s Σ_j r_j² h(|k−δ| r_j) e^{i(k−δ)·u_j}; the intensity |F|² per pixel.
+    """
+
+    y: Floats
+    x: Floats
+    radius: Floats
+    scale: float
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def count(self) -> int:
+        """Return the number of disks."""
+        return int(self.y.size)
+
+    def subset(self, keep: NDArray[np.bool_]) -> Structure:
+        """Return the structure with some of its disks."""
+        return replace(self, y=self.y[keep], x=self.x[keep], radius=self.radius[keep])
+
+    def with_disk(self, y: float, x: float, radius: float) -> Structure:
+        """Return the structure with one disk more."""
+        return replace(
+            self, y=np.append(self.y, y), x=np.append(self.x, x), radius=np.append(self.radius, radius)
+        )
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """What is fitted, and the prior law.
+
+    Parameters
+    ----------
+    radii : bool
+        Every radius by itself; else one radius for all.
+    centre : bool
+        The offset of the centre.
+    scatter : float
+        Coefficient of variation of the areas in the prior (only with free radii).
+    area : float
+        Illuminated area that disks may occupy, radians² per pixel².
+    """
+
+    radii: bool = True
+    centre: bool = False
+    scatter: float = 1.0 / 3.0
+    area: float = float(np.pi**2)
+
+    @property
+    def mode(self) -> int:
+        """Return the code of the model kernel."""
+        return (2 if self.radii else 1) + (4 if self.centre else 0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A refined structure with its deviance, expected deviance, Fisher matrix and evidence.
+
+    `score` is −2 log evidence in Laplace's approximation, by which structures of different N compare.
+    """
+
+    structure: Structure
+    freedom: Freedom
+    deviance: float
+    expected: float
+    spread: float
+    information: Floats
+    score: float
+    iterations: int
+
+    @property
+    def goodness(self) -> float:
+        """Return z = (D − E[D]) / sd[D] under the fitted intensity."""
+        return (self.deviance - self.expected) / max(self.spread, 1e-12)
+
+
+@njit(cache=False)
+def _turns(k: Floats, u: Floats) -> tuple[Floats, Floats]:  # pragma: no cover - compiled
+    cosine, sine = np.empty((k.size, u.size)), np.empty((k.size, u.size))
+    for i in range(k.size):
+        for j in range(u.size):
+            cosine[i, j], sine[i, j] = np.cos(k[i] * u[j]), np.sin(k[i] * u[j])
+    return cosine, sine
+
+
+@njit(cache=False)
+def _radial(t: float, table: Floats) -> tuple[float, float]:  # pragma: no cover - compiled
+    cell = min(int(t), table.shape[0] - 2)
+    s = min(t - cell, 1.0)
+    u = 1.0 - s
+    wa, wb, da, db = u * u * (1.0 + 2.0 * s), s * s * (3.0 - 2.0 * s), s * u * u, -s * s * u
+    low, high = table[cell], table[cell + 1]
+    h = wa * low[0] + wb * high[0] + da * low[1] + db * high[1]
+    return h, wa * low[2] + wb * high[2] + da * low[3] + db * high[3]
+
+
+@njit(cache=False)
+def _fill_row(line, disks, q, parts, total, mode):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Write the derivatives of one pixel; `parts` holds re, im and radial growth of each disk."""
+    n = disks.shape[0]
+    fr, fi, slope = total
+    qy, qx = q
+    line[:] = 0.0
+    line[0] = 2.0 * (fr * fr + fi * fi)
+    oy, ox = 0.0, 0.0
+    for j in range(n):
+        turn = 2.0 * (fr * parts[1, j] - fi * parts[0, j])
+        line[1 + j] = -qy * turn
+        line[1 + n + j] = -qx * turn
+        oy += disks[j, 0] * turn
+        ox += disks[j, 1] * turn
+        growth = 2.0 * (fr * parts[0, j] + fi * parts[1, j]) * parts[2, j]
+        line[1 + 2 * n + (j if mode & 2 else 0)] += growth
+    if mode & 4:
+        q2 = max(qy * qy + qx * qx, 1e-12)
+        line[-2] = oy - slope * qy / q2
+        line[-1] = ox - slope * qx / q2
+
+
+@njit(cache=False)
+def model_kernel(index, axes, disks, tune, table, mode, intensity, jacobian):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Fill I = |F|² and its derivatives; mode 0 none, 1 one radius, 2 single radii, +4 the centre.
+
+    disks (n, 3): y, x, radius; tune: scale, δy, δx; table (m, 4): h, h′, J₀, J₀′ at `TABLE_STEP`.
+    Columns of the Jacobian: ln scale, y₁…, x₁…, then the radius or radii, then the centre (y, x).
+    d(r²h)/dr = 2rJ₀(qr), and q ∂h(qr)/∂q = 2(J₀ − h).
+    """
+    n = disks.shape[0]
+    ky, kx = axes[0] - tune[1], axes[1] - tune[2]
+    cosy, siny = _turns(ky, disks[:, 0])
+    cosx, sinx = _turns(kx, disks[:, 1])
+    parts = np.empty((3, n))
+    for p in range(index.shape[1]):
+        a, b = index[0, p], index[1, p]
+        q = np.sqrt(ky[a] ** 2 + kx[b] ** 2)
+        fr, fi, slope_r, slope_i = 0.0, 0.0, 0.0, 0.0
+        h, j0, last = 1.0, 1.0, -1.0
+        for j in range(n):
+            r = disks[j, 2]
+            if r != last:
+                last = r
+                h, j0 = _radial(q * r / TABLE_STEP, table)
+            f = tune[0] * r * r * h
+            re = f * (cosy[a, j] * cosx[b, j] - siny[a, j] * sinx[b, j])
+            im = f * (cosy[a, j] * sinx[b, j] + siny[a, j] * cosx[b, j])
+            fr += re
+            fi += im
+            if mode:
+                ratio = h if abs(h) > 1e-12 else 1e-12
+                parts[0, j], parts[1, j], parts[2, j] = re, im, 2.0 * j0 / (ratio * r)
+                steep = 2.0 * (j0 - h) / ratio
+                slope_r += steep * re
+                slope_i += steep * im
+        intensity[p] = fr * fr + fi * fi
+        if mode:
+            slope = 2.0 * (fr * slope_r + fi * slope_i)
+            _fill_row(jacobian[p], disks, (ky[a], kx[b]), parts, (fr, fi, slope), mode)
+
+
+@cache
+def _table() -> Floats:
+    return np.ascontiguousarray(np.concatenate(bessel_tables(), axis=1))
+
+
+def intensity(structure: Structure, counts: Counts, mode: int = 0) -> tuple[Floats, Floats]:
+    """Return I per detector pixel at the pixels of `counts`, and its Jacobian (empty for mode 0)."""
+    n, pixels = structure.count, counts.value.size
+    columns = 1 + 2 * n + (n if mode & 2 else 1) + (2 if mode & 4 else 0)
+    values = np.empty(pixels)
+    jacobian = np.empty((pixels, columns) if mode else (1, 1))
+    disks = np.stack([structure.y, structure.x, structure.radius], axis=1)
+    tune = np.array([structure.scale, *structure.offset])
+    axes = (counts.ky, counts.kx)
+    model_kernel(counts.index, axes, disks, tune, _table(), mode, values, jacobian)
+    return values, jacobian
+
+
+def deviance(value: Floats, mean: Floats) -> float:
+    """Return the Poisson deviance 2 Σ [y ln(y/μ) − (y − μ)].
+
+    Examples
+    --------
+    >>> deviance(np.array([2.0, 0.0]), np.array([2.0, 1.5]))
+    3.0
+    """
+    return float(2.0 * (special.xlogy(value, value / mean) - (value - mean)).sum())
+
+
+@cache
+def _deviance_moments() -> tuple[Floats, Floats, Floats]:
+    log_mean = np.linspace(np.log(1e-5), np.log(60.0), 400)
+    mean = np.exp(log_mean)[:, None]
+    k = np.arange(0.0, 160.0)[None, :]
+    probability = np.exp(special.xlogy(k, mean) - mean - special.gammaln(k + 1))
+    each = 2.0 * (special.xlogy(k, k / mean) - (k - mean))
+    first = (probability * each).sum(axis=1)
+    return log_mean, first, (probability * each**2).sum(axis=1) - first**2
+
+
+def expected_deviance(mean: Floats) -> tuple[float, float]:
+    """Return mean and standard deviation of the Poisson deviance under the means μ.
+
+    Exact sums below μ = 60; above, E = 1 + 1/(6μ) and Var = 2 (1 + 1/(3μ)). At low counts E per
+    pixel is far from 1, which is why χ² says nothing there.
+
+    Examples
+    --------
+    >>> e, s = expected_deviance(np.full(100, 50.0))
+    >>> abs(e / 100 - 1.0) < 0.01, abs(s / 200**0.5 - 1.0) < 0.02
+    (True, True)
+    """
+    log_mean, first, second = _deviance_moments()
+    where = np.log(np.maximum(mean, 1e-5))
+    high = mean > 60.0
+    each = np.where(high, 1.0 + 1.0 / (6.0 * np.maximum(mean, 1.0)), np.interp(where, log_mean, first))
+    variance = np.where(
+        high, 2.0 * (1.0 + 1.0 / (3.0 * np.maximum(mean, 1.0))), np.interp(where, log_mean, second)
+    )
+    return float(each.sum()), float(np.sqrt(variance.sum()))
+
+
+def _pack(structure: Structure, freedom: Freedom) -> Floats:
+    radii = structure.radius if freedom.radii else structure.radius[:1]
+    centre = structure.offset if freedom.centre else ()
+    return np.concatenate([[np.log(structure.scale)], structure.y, structure.x, radii, centre])
+
+
+def _unpack(vector: Floats, like: Structure, freedom: Freedom) -> Structure:
+    n = like.count
+    radii = vector[1 + 2 * n : 1 + 3 * n] if freedom.radii else np.full(n, vector[1 + 2 * n])
+    offset = (float(vector[-2]), float(vector[-1])) if freedom.centre else like.offset
+    scale = float(np.exp(vector[0]))
+    return Structure(vector[1 : 1 + n], vector[1 + n : 1 + 2 * n], radii, scale, offset)
+
+
+def _prior(structure: Structure, freedom: Freedom, size: int) -> tuple[float, Floats, Floats]:
+    """Return −2 log of the size law, its half gradient and curvature over the packed vector."""
+    gradient, curvature = np.zeros(size), np.zeros(size)
+    n = structure.count
+    # a weak prior on positions keeps the translation, which no pattern shows, from being singular
+    curvature[1 : 1 + 2 * n] = 12.0 / freedom.area
+    curvature[0] = 1e-6
+    if not freedom.radii:
+        return 0.0, gradient, curvature
+    r = structure.radius
+    mean = float((r**2).mean())
+    c = r**2 / mean
+    slope = 2.0 * r / mean
+    where = slice(1 + 2 * n, 1 + 3 * n)
+    gradient[where] = (c - 1.0) / freedom.scatter**2 * slope
+    curvature[where] = slope**2 / freedom.scatter**2
+    return float(((c - 1.0) ** 2).sum() / freedom.scatter**2), gradient, curvature
+
+
+@dataclass
+class _State:
+    """One point of the search: vector, its mean counts and what it costs."""
+
+    vector: Floats
+    structure: Structure
+    cost: float
+
+
+def refine(
+    structure: Structure,
+    counts: Counts,
+    freedom: Freedom,
+    *,
+    steps: int = 12,
+    fisher: bool = False,
+    tolerance: float = 0.02,
+) -> Fit:
+    """Fit a structure by Levenberg–Marquardt with the analytic Jacobian.
+
+    Parameters
+    ----------
+    structure : Structure
+        Start.
+    counts : Counts
+        Measured pixels.
+    freedom : Freedom
+        What may change.
+    steps : int
+        Most steps.
+    fisher : bool
+        Weights 1/μ (Fisher scoring of the Poisson deviance) instead of 2/(y + μ), which acts on
+        amplitudes and stays bounded far from the solution.
+    tolerance : float
+        Stop when a step lowers the deviance by less.
+    """
+    base = counts.weight * max(counts.noise, 1e-9)
+    state = _State(_pack(structure, freedom), structure, np.inf)
+    damping, used = 1e-2, 0
+    for used in range(1, steps + 1):
+        values, jacobian = intensity(state.structure, counts, freedom.mode)
+        mean = counts.weight * values + base
+        normal, slope, state.cost = _normal(counts, mean, jacobian, state, freedom, fisher)
+        moved = False
+        for _ in range(5):
+            trial = _try(normal, slope, damping, state, counts, freedom, base)
+            if trial.cost < state.cost:
+                moved = True
+                damping = max(damping * 0.2, 1e-6)
+                break
+            damping *= 10.0
+        if not moved:
+            break
+        gain, state = state.cost - trial.cost, trial
+        if gain < tolerance:
+            break
+    return assess(state.structure, counts, freedom, iterations=used)
+
+
+def _normal(
+    counts: Counts, mean: Floats, jacobian: Floats, state: _State, freedom: Freedom, fisher: bool
+) -> tuple[Floats, Floats, float]:
+    shifted = counts.value + counts.weight * counts.noise
+    denominator = np.maximum(mean if fisher else 0.5 * (shifted + mean), 1e-3 * counts.weight)
+    root = counts.weight / np.sqrt(denominator)
+    jacobian *= root[:, None]
+    residual = (shifted - mean) / counts.weight * root
+    penalty, gradient, curvature = _prior(state.structure, freedom, state.vector.size)
+    normal = jacobian.T @ jacobian
+    normal[np.diag_indices_from(normal)] += curvature
+    cost = deviance(np.maximum(shifted, 0.0), mean) + penalty
+    return normal, jacobian.T @ residual - gradient, cost
+
+
+def _try(
+    normal: Floats,
+    slope: Floats,
+    damping: float,
+    state: _State,
+    counts: Counts,
+    freedom: Freedom,
+    base: Floats,
+) -> _State:
+    damped = normal.copy()
+    damped[np.diag_indices_from(damped)] *= 1.0 + damping
+    step = np.linalg.solve(damped, slope)
+    n = state.structure.count
+    longest = float(np.abs(step[1 : 1 + 2 * n]).max(initial=0.0))
+    radius = state.structure.radius
+    swell = float(np.abs(step[1 + 2 * n : 1 + 3 * n]).max(initial=0.0) / radius.mean())
+    step *= min(1.0, LONGEST_STEP / max(longest, 1e-12), 0.5 / max(swell, 1e-12))
+    vector = state.vector + step
+    where = slice(1 + 2 * n, 1 + 2 * n + (n if freedom.radii else 1))
+    vector[where] = np.maximum(vector[where], 0.05 * radius.mean())
+    structure = _unpack(vector, state.structure, freedom)
+    mean = counts.weight * intensity(structure, counts)[0] + base
+    shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
+    penalty = _prior(structure, freedom, vector.size)[0]
+    return _State(vector, structure, deviance(shifted, mean) + penalty)
+
+
+def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: int = 0) -> Fit:
+    """Return the fit's deviance with its expectation, Fisher information and Laplace evidence."""
+    values, jacobian = intensity(structure, counts, freedom.mode)
+    mean = counts.weight * values + counts.weight * max(counts.noise, 1e-9)
+    jacobian *= (counts.weight / np.sqrt(np.maximum(mean, 1e-6)))[:, None]
+    penalty, _, curvature = _prior(structure, freedom, jacobian.shape[1])
+    information = jacobian.T @ jacobian
+    information[np.diag_indices_from(information)] += curvature
+    shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
+    cost = deviance(shifted, mean)
+    expected, spread = expected_deviance(mean)
+    score = cost + penalty + _occam(structure, freedom, information)
+    return Fit(structure, freedom, cost, expected, spread, information, score, iterations)
+
+
+def _occam(structure: Structure, freedom: Freedom, information: Floats) -> float:
+    """Return −2 log (prior density × posterior volume) of a fit: what a further disk has to pay.
+
+    N unlabelled disks uniform in the area without overlap, areas with the law's scatter about their mean.
+    """
+    n = structure.count
+    # columns without information (a disk too small to matter) are bounded by the prior's curvature
+    _, logdet = np.linalg.slogdet(information)
+    volume = float(logdet) - information.shape[0] * np.log(2.0 * np.pi)
+    excluded = np.pi * (2.0 * structure.radius.mean()) ** 2 / freedom.area
+    placed = 2.0 * n * np.log(freedom.area) - 2.0 * special.gammaln(n + 1)
+    placed -= n * (n - 1) * min(float(excluded), 0.1)
+    if not freedom.radii:
+        return float(volume + placed)
+    slope = 2.0 * structure.radius / (structure.radius**2).mean()
+    sizes = n * np.log(2.0 * np.pi * freedom.scatter**2) - 2.0 * np.log(slope).sum()
+    return float(volume + placed + sizes)
+
+
+def uncertainties(fit: Fit) -> dict[str, Any]:
+    """Return standard errors of positions relative to their mean, of radii, and of the centre.
+
+    The covariance is the inverse Fisher matrix; the common translation, unknown to any pattern, is
+    projected out.
+    """
+    n = fit.structure.count
+    covariance = np.linalg.inv(fit.information)
+    project = np.eye(n) - 1.0 / n
+    result: dict[str, Any] = {}
+    for name, start in (("y", 1), ("x", 1 + n)):
+        block = covariance[start : start + n, start : start + n]
+        result[name] = np.sqrt(np.maximum(np.diag(project @ block @ project), 0.0))
+    radii = np.diag(covariance)[1 + 2 * n : 1 + 3 * n if fit.freedom.radii else 2 + 2 * n]
+    result["radius"] = np.broadcast_to(np.sqrt(np.maximum(radii, 0.0)), (n,)).copy()
+    if fit.freedom.centre:
+        result["centre"] = np.sqrt(np.maximum(np.diag(covariance)[-2:], 0.0))
+    return result
