@@ -338,12 +338,10 @@ def polish(task: Task, counts: Counts, start: Structure, outcome: Inversion, pla
     if not task.equal:
         fit = refine(_unequal(fit.structure), half, free, steps=8)
         fit = _exchange(fit, half, free, threshold=0.16, rounds=3)
-    fit = refine(fit.structure, full, free, steps=8)
+    fit = refine(fit.structure, full, free, steps=4)
+    fit = refine(fit.structure, full, free, steps=8, fisher=True)
     outcome.offer(fit)
-    fit = _moves(fit, full, free, outcome, plan.moves)
-    fit = refine(fit.structure, full, free, steps=4, fisher=True)
-    outcome.offer(fit)
-    return fit
+    return _moves(fit, full, free, outcome, plan.moves)
 
 
 def _unequal(structure: Structure) -> Structure:
@@ -433,7 +431,7 @@ def _moves(fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion, moves
         trials = _single_moves(fit, counts, freedom)
         better = None
         for trial in trials:
-            done = refine(trial, counts, freedom, steps=6)
+            done = refine(trial, counts, freedom, steps=6, fisher=True)
             if _overlaps(done.structure, 0.8).size:
                 continue
             outcome.offer(done)

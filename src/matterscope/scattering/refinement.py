@@ -6,6 +6,7 @@ deviance, the deviance to expect, and the Fisher information. Lengths are radian
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -346,8 +347,9 @@ def refine(
     steps : int
         Most steps.
     fisher : bool
-        Weights 1/μ (Fisher scoring of the Poisson deviance) instead of 2/(y + μ), which acts on
-        amplitudes and stays bounded far from the solution.
+        Fisher scoring of the Poisson deviance: weights 1/μ. Else least squares with the weights
+        2/(y + μ) of the step's start, which act on amplitudes and stay bounded far from the
+        solution; its own minimum is biased at low counts, so a last call scores.
     tolerance : float
         Stop when a step lowers the deviance by less.
     """
@@ -357,10 +359,11 @@ def refine(
     for used in range(1, steps + 1):
         values, jacobian = intensity(state.structure, counts, freedom.mode)
         mean = counts.weight * values + base
-        normal, slope, state.cost = _normal(counts, mean, jacobian, state, freedom, fisher)
+        normal, slope, measure = _normal(counts, mean, jacobian, state, freedom, fisher)
+        state.cost = measure(mean) + _prior(state.structure, freedom, state.vector.size)[0]
         moved = False
         for _ in range(5):
-            trial = _try(normal, slope, damping, state, counts, freedom, base)
+            trial = _try(normal, slope, damping, state, counts, freedom, measure)
             if trial.cost < state.cost:
                 moved = True
                 damping = max(damping * 0.2, 1e-6)
@@ -376,17 +379,24 @@ def refine(
 
 def _normal(
     counts: Counts, mean: Floats, jacobian: Floats, state: _State, freedom: Freedom, fisher: bool
-) -> tuple[Floats, Floats, float]:
+) -> tuple[Floats, Floats, Callable[[Floats], float]]:
+    """Return normal matrix, its right-hand side, and the cost of any mean under the same weights."""
     shifted = counts.value + counts.weight * counts.noise
     denominator = np.maximum(mean if fisher else 0.5 * (shifted + mean), 1e-3 * counts.weight)
     root = counts.weight / np.sqrt(denominator)
     jacobian *= root[:, None]
     residual = (shifted - mean) / counts.weight * root
-    penalty, gradient, curvature = _prior(state.structure, freedom, state.vector.size)
+    _, gradient, curvature = _prior(state.structure, freedom, state.vector.size)
     normal = jacobian.T @ jacobian
     normal[np.diag_indices_from(normal)] += curvature
-    cost = deviance(np.maximum(shifted, 0.0), mean) + penalty
-    return normal, jacobian.T @ residual - gradient, cost
+
+    def squares(trial: Floats) -> float:
+        return float(((shifted - trial) ** 2 / denominator).sum())
+
+    def likelihood(trial: Floats) -> float:
+        return deviance(np.maximum(shifted, 0.0), trial)
+
+    return normal, jacobian.T @ residual - gradient, likelihood if fisher else squares
 
 
 def _try(
@@ -396,7 +406,7 @@ def _try(
     state: _State,
     counts: Counts,
     freedom: Freedom,
-    base: Floats,
+    measure: Callable[[Floats], float],
 ) -> _State:
     damped = normal.copy()
     damped[np.diag_indices_from(damped)] *= 1.0 + damping
@@ -410,10 +420,8 @@ def _try(
     where = slice(1 + 2 * n, 1 + 2 * n + (n if freedom.radii else 1))
     vector[where] = np.maximum(vector[where], 0.05 * radius.mean())
     structure = _unpack(vector, state.structure, freedom)
-    mean = counts.weight * intensity(structure, counts)[0] + base
-    shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
-    penalty = _prior(structure, freedom, vector.size)[0]
-    return _State(vector, structure, deviance(shifted, mean) + penalty)
+    mean = counts.weight * (intensity(structure, counts)[0] + max(counts.noise, 1e-9))
+    return _State(vector, structure, measure(mean) + _prior(structure, freedom, vector.size)[0])
 
 
 def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: int = 0) -> Fit:
