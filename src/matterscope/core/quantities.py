@@ -78,6 +78,14 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "fermi_level": ("eV", "Fermi level of the neutral crystal above the valence-band maximum"),
     "electron_density": ("1/cm³", "free electrons at the neutral point"),
     "hole_density": ("1/cm³", "free holes at the neutral point"),
+    # scattering
+    "disk_number": ("1", "number of disks (particles) in the illuminated area"),
+    "number_density": ("", "number of particles per illuminated area"),
+    "disk_radius": ("", "mean radius of the disks"),
+    "polydispersity_index": ("1", "N Σr⁴/(Σr²)² = 1 + CV² of the areas"),
+    "speckle_contrast": ("1", "⟨I²⟩/⟨I⟩² − 1 over rings of q, photon noise removed"),
+    "patterns": ("1", "number of patterns made"),
+    "area_fraction": ("1", "share of the box covered by disks"),
 }
 """Units "" mean: in the units that the estimate states."""
 

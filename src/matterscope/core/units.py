@@ -68,6 +68,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "amu": ("mass", 1.0),
     "px": ("pixel", 1.0),
     "1/px": ("per pixel", 1.0),
+    "1/px²": ("per pixel area", 1.0),
     "frame": ("frame", 1.0),
     "1/frame": ("per frame", 1.0),
     "box": ("box", 1.0),

@@ -62,6 +62,13 @@ FORMATS: tuple[Format, ...] = (
         ("emission",),
         "photoluminescence spectra as columns of numbers, or NPZ with an axis and counts",
     ),
+    Format(
+        "detector-frames",
+        "patterns",
+        (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
+        ("patterns",),
+        "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
+    ),
 )
 
 

@@ -49,9 +49,10 @@ class Grid:
     def axes(self) -> tuple[Floats, Floats]:
         """Return qy and qx, 1/length."""
         qy, qx = (
-            (np.arange(n) - c) * s for n, c, s in zip(self.shape, self.origin, self.step, strict=True)
+            (np.arange(n) - c) * s
+            for n, c, s in zip(self.shape, self.origin, self.step, strict=True)
         )
-        return qy, qx
+        return np.asarray(qy, dtype=float), np.asarray(qx, dtype=float)
 
     def modulus(self) -> Floats:
         """Return |q| of every pixel, 1/length."""
@@ -120,7 +121,10 @@ def bessel_tables() -> tuple[Floats, Floats]:
 
 def phases(q: Floats, positions: Floats) -> Complexes:
     """Return exp(i q r) for every pair; shape (len(q), len(positions))."""
-    return np.exp(1j * np.multiply.outer(np.asarray(q, dtype=float), np.asarray(positions)))
+    waves: Complexes = np.exp(
+        1j * np.multiply.outer(np.asarray(q, dtype=float), np.asarray(positions))
+    )
+    return waves
 
 
 def points_amplitude(
@@ -208,13 +212,15 @@ def density_amplitude(
         Position (y, x) of the first raster point.
     """
     qy, qx = grid.axes()
-    ys = origin[0] + pixel * np.arange(density.shape[0])
-    xs = origin[1] + pixel * np.arange(density.shape[1])
+    ys: Floats = origin[0] + pixel * np.arange(density.shape[0], dtype=float)
+    xs: Floats = origin[1] + pixel * np.arange(density.shape[1], dtype=float)
     amplitude: Complexes = phases(qy, ys) @ density @ phases(qx, xs).T
     return amplitude * pixel**2
 
 
-def propagator(frequency_y: Floats, frequency_x: Floats, wavelength: float, distance: float) -> Complexes:
+def propagator(
+    frequency_y: Floats, frequency_x: Floats, wavelength: float, distance: float
+) -> Complexes:
     """Return the Fresnel propagator exp(−iπλz(f_x² + f_y²)); f in cycles per length.
 
     Examples

@@ -74,6 +74,17 @@ VERBS: dict[str, Verb] = {
         "zero-phonon line, sideband, cosmic rays and jumps of a spectrum; is its width thermal",
     ),
     # scattering
+    "scattering density": Verb(
+        "matterscope.scattering.number_density:infer_density",
+        "matterscope.scattering.settings:DensitySettings",
+        "number density of particles from one speckle pattern",
+    ),
+    "scattering simulate": Verb(
+        "matterscope.scattering.simulation:simulate_patterns",
+        "matterscope.scattering.settings:SimulateSettings",
+        "speckle patterns of disks, with the truth beside them",
+        "none",
+    ),
     # materials: levels
     "materials diagram": Verb(
         "matterscope.materials.diagrams:draw_diagrams",

@@ -8,5 +8,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        "density": ("number_density:infer_density", "DensitySettings"),
+        "simulate": ("simulation:simulate_patterns", "SimulateSettings"),
     },
 )

@@ -95,7 +95,9 @@ def _areas(n: int, recipe: Recipe, rng: np.random.Generator) -> Floats:
         return rng.lognormal(-0.5 * width**2, width, n)
     if recipe.law == "schulz":
         return rng.gamma(1.0 / cv**2, cv**2, n)
-    raise ConfigError("unknown law of radii", got=repr(recipe.law), expected="one of " + ", ".join(LAWS))
+    raise ConfigError(
+        "unknown law of radii", got=repr(recipe.law), expected="one of " + ", ".join(LAWS)
+    )
 
 
 def place(n: int, recipe: Recipe, rng: np.random.Generator) -> Disks:
@@ -112,10 +114,16 @@ def place(n: int, recipe: Recipe, rng: np.random.Generator) -> Disks:
     return equilibrate(disks, recipe, rng) if recipe.placement == "equilibrium" else disks
 
 
-def _add_sequentially(radii: Floats, recipe: Recipe, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _add_sequentially(
+    radii: Floats, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
     n = radii.size
     # the published rule keeps centres one (largest) radius R off the walls for every disk
-    wall = max(recipe.radius, float(radii.max(initial=0.0))) if recipe.law == "fixed" else recipe.radius
+    wall = (
+        max(recipe.radius, float(radii.max(initial=0.0)))
+        if recipe.law == "fixed"
+        else recipe.radius
+    )
     wall = min(wall, 0.49 * recipe.box)
     x, y = np.empty(n), np.empty(n)
     for k in range(n):
@@ -136,9 +144,7 @@ def _add_sequentially(radii: Floats, recipe: Recipe, rng: np.random.Generator) -
     return x, y
 
 
-def equilibrate(
-    disks: Disks, recipe: Recipe, rng: np.random.Generator, sweeps: int = 200
-) -> Disks:
+def equilibrate(disks: Disks, recipe: Recipe, rng: np.random.Generator, sweeps: int = 200) -> Disks:
     """Return the configuration after hard-disk Monte Carlo: single moves, overlaps refused.
 
     Metropolis with a uniform step; started anywhere it samples the equilibrium of hard disks in

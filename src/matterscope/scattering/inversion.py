@@ -79,8 +79,9 @@ class Task:
     @property
     def axes(self) -> tuple[Floats, Floats]:
         """Return the distances of rows and columns from the centre, px of x."""
-        ky = (np.arange(self.image.shape[0]) - self.centre[0]) * self.aspect
-        return ky, np.arange(self.image.shape[1]) - self.centre[1]
+        ky = (np.arange(self.image.shape[0], dtype=float) - self.centre[0]) * self.aspect
+        kx = np.arange(self.image.shape[1], dtype=float) - self.centre[1]
+        return np.asarray(ky, dtype=float), np.asarray(kx, dtype=float)
 
     @property
     def radius(self) -> Floats:
@@ -233,7 +234,7 @@ def candidates(seeds: Seeds, starts: NDArray[np.intp]) -> list[tuple[float, Floa
     found: list[tuple[float, Floats]] = []
     for start in starts:
         points, _ = grow(seeds.values, start.astype(np.int64), seeds.extent, ADMIT, MOST)
-        positions = points * grid
+        positions = np.asarray(points * grid, dtype=float)
         scores = prefix_scores(positions, seeds.ky, seeds.kx, seeds.target, seeds.weight)
         best = int(np.argmax(scores))
         found.append((float(scores[best]), positions[:best]))
@@ -346,7 +347,9 @@ def polish(task: Task, counts: Counts, start: Structure, outcome: Inversion, pla
 
 def _unequal(structure: Structure) -> Structure:
     step = 0.05 * np.array([1.0, -1.0, 0.5, -0.5])
-    return replace(structure, radius=structure.radius * (1.0 + step[np.arange(structure.count) % 4]))
+    return replace(
+        structure, radius=structure.radius * (1.0 + step[np.arange(structure.count) % 4])
+    )
 
 
 def _weak(fit: Fit, share: float) -> Mask:
@@ -446,16 +449,13 @@ def _moves(fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion, moves
 
 def _single_moves(fit: Fit, counts: Counts, freedom: Freedom) -> list[Structure]:
     structure = fit.structure
-    trials = []
-    for j in _overlaps(structure):
-        trials.append(structure.subset(np.arange(structure.count) != j))
+    everyone = np.arange(structure.count)
+    trials = [structure.subset(everyone != j) for j in _overlaps(structure)]
     mean = float(np.sqrt((structure.radius**2).mean()))
     extent = np.sqrt(freedom.area)
     score = difference_map(fit, counts, likelihood=True)
-    for y, x, z in _maxima(score, structure, 4.0, 0.5 * mean, most=1, extent=extent):
-        # the first guess of its area comes from z: a whole disk has z = √(2 Σ m f²)
+    for y, x, _ in _maxima(score, structure, 4.0, 0.5 * mean, most=1, extent=extent):
         trials.append(structure.with_disk(y, x, mean * (1.0 if not freedom.radii else 0.6)))
-        del z
     if freedom.radii and structure.count > 2:
         j = int(np.argmin(structure.radius))
         if structure.radius[j] ** 2 < 0.3 * np.median(structure.radius**2):
@@ -496,7 +496,11 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
             tried.append((len(positions), round(score, 3)))
             fit = polish(task, counts, _first_structure(positions, radius, scale), outcome, plan)
             outcome.starts += 1
-            if proved(fit) and outcome.starts >= plan.polish and fit.score <= outcome.best.score + 0.5:
+            if (
+                proved(fit)
+                and outcome.starts >= plan.polish
+                and fit.score <= outcome.best.score + 0.5
+            ):
                 break
         outcome.proved = bool(outcome.fits) and proved(outcome.best)
         if outcome.proved and outcome.starts >= plan.polish:

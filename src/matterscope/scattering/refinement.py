@@ -52,7 +52,8 @@ class Counts:
     @property
     def radius(self) -> Floats:
         """Return the distance of the pixels from the assumed centre, px."""
-        return np.hypot(self.ky[self.index[0]], self.kx[self.index[1]])
+        rho: Floats = np.hypot(self.ky[self.index[0]], self.kx[self.index[1]])
+        return rho
 
     def part(self, keep: NDArray[np.bool_]) -> Counts:
         """Return some of the pixels."""
@@ -85,7 +86,10 @@ class Structure:
     def with_disk(self, y: float, x: float, radius: float) -> Structure:
         """Return the structure with one disk more."""
         return replace(
-            self, y=np.append(self.y, y), x=np.append(self.x, x), radius=np.append(self.radius, radius)
+            self,
+            y=np.append(self.y, y),
+            x=np.append(self.x, x),
+            radius=np.append(self.radius, radius),
         )
 
 
@@ -276,7 +280,9 @@ def expected_deviance(mean: Floats) -> tuple[float, float]:
     log_mean, first, second = _deviance_moments()
     where = np.log(np.maximum(mean, 1e-5))
     high = mean > 60.0
-    each = np.where(high, 1.0 + 1.0 / (6.0 * np.maximum(mean, 1.0)), np.interp(where, log_mean, first))
+    each = np.where(
+        high, 1.0 + 1.0 / (6.0 * np.maximum(mean, 1.0)), np.interp(where, log_mean, first)
+    )
     variance = np.where(
         high, 2.0 * (1.0 + 1.0 / (3.0 * np.maximum(mean, 1.0))), np.interp(where, log_mean, second)
     )
@@ -356,7 +362,8 @@ def refine(
     base = counts.weight * max(counts.noise, 1e-9)
     state = _State(_pack(structure, freedom), structure, np.inf)
     damping, used = 1e-2, 0
-    for used in range(1, steps + 1):
+    while used < steps:
+        used += 1
         values, jacobian = intensity(state.structure, counts, freedom.mode)
         mean = counts.weight * values + base
         normal, slope, measure = _normal(counts, mean, jacobian, state, freedom, fisher)

@@ -120,7 +120,9 @@ def intensity(disks: Disks, beamline: Beamline, box: float, engine: str = "analy
     grid = beamline.grid
     cy, cx = grid.origin
     wide = Grid(
-        (grid.shape[0] + 2 * margin, grid.shape[1] + 2 * margin), grid.step, (cy + margin, cx + margin)
+        (grid.shape[0] + 2 * margin, grid.shape[1] + 2 * margin),
+        grid.step,
+        (cy + margin, cx + margin),
     )
     middle = 0.5 * box
     if engine == "raster":
@@ -179,7 +181,8 @@ def _incoherent(ideal: Floats, beamline: Beamline) -> Floats:
         transfer *= np.exp(-0.5 * (ry**2 + rx**2) / beamline.coherence**2)
     if beamline.integrate:
         transfer *= np.sinc(fy / (2 * np.pi)) * np.sinc(fx / (2 * np.pi))
-    return np.maximum(fft.ifft2(fft.fft2(ideal) * transfer).real, 0.0)
+    mixed = fft.ifft2(fft.fft2(ideal) * transfer).real
+    return np.asarray(np.maximum(mixed, 0.0), dtype=float)
 
 
 def detect(ideal: Floats, beamline: Beamline, rng: np.random.Generator) -> Exposure:
@@ -222,7 +225,9 @@ def speckle_size(grid: Grid, width: float) -> float:
     return float(2.0 * np.pi / (width * grid.step[1]))
 
 
-def smooth_rings(values: Floats, open_pixels: NDArray[np.bool_], radius: Floats) -> tuple[Floats, Floats]:
+def smooth_rings(
+    values: Floats, open_pixels: NDArray[np.bool_], radius: Floats
+) -> tuple[Floats, Floats]:
     """Return the mean over rings one pixel wide and the number of pixels of each ring."""
     ring = np.rint(radius).astype(np.int64)
     number = np.bincount(ring[open_pixels])

@@ -57,7 +57,9 @@ def strongest(values: Floats, count: int, hole: float) -> tuple[NDArray[np.intp]
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if dy or dx:
-                shifted = values[1 + dy : values.shape[0] - 1 + dy, 1 + dx : values.shape[1] - 1 + dx]
+                shifted = values[
+                    1 + dy : values.shape[0] - 1 + dy, 1 + dx : values.shape[1] - 1 + dx
+                ]
                 peak &= core >= shifted
     middle = values.shape[0] // 2
     rows, columns = np.nonzero(peak)
@@ -67,6 +69,23 @@ def strongest(values: Floats, count: int, hole: float) -> tuple[NDArray[np.intp]
     heights = values[rows + middle, columns + middle]
     order = np.argsort(-heights, kind="stable")[:count]
     return np.stack([rows[order], columns[order]], axis=1), heights[order]
+
+
+@njit(cache=False)
+def _superpose(line, values, iy, disk, xlow, xhigh):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Lower one row of the minimum function by the Patterson shifted to a disk, and blank about it."""
+    size = values.shape[0]
+    middle = size // 2
+    ay, sx = iy - disk[0] + middle, middle - disk[1]
+    if ay < 0 or ay >= size:
+        line[xlow + middle : xhigh + middle + 1] = np.float32(-1e9)
+        return
+    source = values[ay]
+    for ix in range(max(xlow, -sx), min(xhigh, size - 1 - sx) + 1):
+        line[ix + middle] = min(line[ix + middle], source[ix + sx])
+    if abs(iy - disk[0]) <= 3:
+        for ix in range(max(xlow, disk[1] - 3), min(xhigh, disk[1] + 3) + 1):
+            line[ix + middle] = np.float32(-1e9)
 
 
 @njit(cache=False)
@@ -94,30 +113,17 @@ def grow(
     added = 0
     count = 2
     while count < most:
-        ylow, yhigh = found[:count, 0].max() - extent, found[:count, 0].min() + extent
-        xlow, xhigh = found[:count, 1].max() - extent, found[:count, 1].min() + extent
-        ylow, yhigh = max(ylow, -middle), min(yhigh, size - 1 - middle)
-        xlow, xhigh = max(xlow, -middle), min(xhigh, size - 1 - middle)
+        ylow = max(found[:count, 0].max() - extent, -middle)
+        yhigh = min(found[:count, 0].min() + extent, size - 1 - middle)
+        xlow = max(found[:count, 1].max() - extent, -middle)
+        xhigh = min(found[:count, 1].min() + extent, size - 1 - middle)
         best, by, bx = np.float32(-1e9), 0, 0
         for iy in range(ylow, yhigh + 1):
-            row = least[iy + middle]
             for j in range(added, count):
-                ay = iy - found[j, 0] + middle
-                sx = middle - found[j, 1]
-                if ay < 0 or ay >= size:
-                    for ix in range(xlow, xhigh + 1):
-                        row[ix + middle] = np.float32(-1e9)
-                    continue
-                source = values[ay]
-                low, high = max(xlow, -sx), min(xhigh, size - 1 - sx)
-                for ix in range(low, high + 1):
-                    row[ix + middle] = min(row[ix + middle], source[ix + sx])
-                if abs(iy - found[j, 0]) <= 3:
-                    for ix in range(max(xlow, found[j, 1] - 3), min(xhigh, found[j, 1] + 3) + 1):
-                        row[ix + middle] = np.float32(-1e9)
+                _superpose(least[iy + middle], values, iy, found[j], xlow, xhigh)
             for ix in range(xlow, xhigh + 1):
-                if row[ix + middle] > best:
-                    best, by, bx = row[ix + middle], iy, ix
+                if least[iy + middle, ix + middle] > best:
+                    best, by, bx = least[iy + middle, ix + middle], iy, ix
         added = count
         if best < admit * np.median(heights[1:count]) or best <= 0:
             break

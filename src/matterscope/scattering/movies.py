@@ -1,0 +1,103 @@
+"""Movies: the number of disks against time, one frame in memory, pictures of the whole.
+
+In: a stream of frames. Out: one estimate with a row per frame, its band, and change points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.errors import DataError
+from matterscope.core.estimates import Estimate, Interval, Quantity
+from matterscope.scattering import pictures
+from matterscope.scattering.frames import Frame
+from matterscope.scattering.number_density import REFERENCES, solve
+from matterscope.scattering.posterior import credible_set
+
+if TYPE_CHECKING:
+    from matterscope.scattering.settings import DensitySettings
+
+Floats = NDArray[np.float64]
+DECISIVE = np.log(20.0)
+"""A change of N between frames is reported where the odds against equality exceed 20."""
+
+
+def follow(
+    given: Input, stream: Iterable[Frame], settings: DensitySettings, call: Call
+) -> Estimate:
+    """Return N against the frame for a stack, as one estimate."""
+    rows, shares = [], []
+    for frame in stream:
+        solution = solve(frame, settings, call.rng("density", frame.index))
+        low, high = credible_set(solution.numbers, solution.posterior, 0.9)
+        rows.append(
+            {
+                "frame": frame.index,
+                "disk_number": solution.answer,
+                "low_90": low,
+                "high_90": high,
+                "proved": bool(solution.inversion and solution.inversion.proved),
+                "photons_per_pixel": solution.ready.level,
+            }
+        )
+        shares.append(solution.posterior)
+        call.progress(len(rows), frame.total, "frames")
+    if not rows:
+        raise DataError("the stack has no frame that was asked for", where=given.source)
+    table, chance = pd.DataFrame(rows), np.stack(shares)
+    table.attrs["units"] = {"frame": "frame"}
+    estimate = Estimate("scattering density", input=given.ref, tables={"frames": table})
+    mean = chance.mean(axis=0)
+    numbers = np.arange(1.0, mean.size + 1.0)
+    bands = tuple(Interval(level, *credible_set(numbers, mean, level)) for level in call.levels)
+    estimate.quantities["disk_number"] = Quantity(
+        int(numbers[np.argmax(mean)]), "1", intervals=bands
+    )
+    changes = change_points(chance)
+    estimate.diagnostics |= {
+        "frames": len(rows),
+        "independent_realisations": independent_frames(chance, table["disk_number"].to_numpy()),
+        "change_points": [int(table["frame"][k]) for k in changes],
+        "proved": float(table["proved"].mean()),
+    }
+    if changes:
+        estimate.flag(
+            "number-changes",
+            f"the number of disks changes at frames {', '.join(str(int(table['frame'][k])) for k in changes[:8])}",
+            "read the table of frames, not the mean",
+        )
+    estimate.provenance |= {"references": REFERENCES}
+    estimate.pictures.append(
+        pictures.frames(
+            table["frame"].to_numpy(dtype=float),
+            table["disk_number"].to_numpy(dtype=float),
+            table["low_90"].to_numpy(),
+            table["high_90"].to_numpy(),
+        )
+    )
+    return estimate
+
+
+def change_points(chance: Floats) -> list[int]:
+    """Return the rows at which the posterior over N no longer agrees with that of the row before.
+
+    The odds for one common N are Σ p₁p₂ over Σ p₁² Σ p₂² under its geometric mean.
+    """
+    found = []
+    for k in range(1, len(chance)):
+        common = float((chance[k] * chance[k - 1]).sum())
+        alone = float(np.sqrt((chance[k] ** 2).sum() * (chance[k - 1] ** 2).sum()))
+        if np.log(max(alone, 1e-300)) - np.log(max(common, 1e-300)) > DECISIVE:
+            found.append(k)
+    return found
+
+
+def independent_frames(chance: Floats, number: Floats) -> int:
+    """Return how many rows are not a repeat of the row before, as far as the answers tell."""
+    return int(1 + len(change_points(chance))) if len(number) else 0

@@ -1,0 +1,273 @@
+"""Preparation: from a raw frame to a pattern that can be inverted, or a refusal.
+
+In: a frame, an optional mask and centre. Out: open pixels, the centre with its error, and notes on
+everything that was masked, found or doubted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from matterscope.core.errors import DataError
+from matterscope.core.estimates import Flag
+from matterscope.scattering.speckle import local_median
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+SIGNIFICANT = 6.0
+"""Friedel symmetry must stand out by this many standard deviations to give a centre."""
+
+
+@dataclass
+class Prepared:
+    """A frame made ready: counts, open pixels, centre candidates, and what was done to it."""
+
+    image: Floats
+    open_pixels: Mask
+    centre: tuple[float, float]
+    centre_found: bool
+    candidates: list[tuple[float, float]]
+    symmetry: float
+    gain: float = 1.0
+    flags: list[Flag] = field(default_factory=list)
+
+    @property
+    def level(self) -> float:
+        """Return the mean counts per open pixel."""
+        return float(self.image[self.open_pixels].mean())
+
+
+def prepare(
+    frame: NDArray[np.generic],
+    *,
+    mask: Mask | None = None,
+    centre: tuple[float, float] | None = None,
+    name: str = "",
+) -> Prepared:
+    """Mask what cannot be trusted, find the centre where it is not given, and check the frame.
+
+    Parameters
+    ----------
+    frame : array of shape (ny, nx), counts
+        NaN and infinite pixels are masked; negative ones are kept.
+    mask : boolean array, optional
+        True where a pixel was measured.
+    centre : (float, float), px, optional
+        Index (y, x) of q = 0.
+    name : str
+        Of the frame, for messages.
+
+    Raises
+    ------
+    DataError
+        If nothing is there to be answered.
+    """
+    image = np.array(frame, dtype=float)
+    open_pixels = np.isfinite(image) if mask is None else np.isfinite(image) & mask
+    flags: list[Flag] = []
+    _refuse_empty(image, open_pixels, name)
+    image[~open_pixels] = 0.0
+    hot = _hot(image, open_pixels)
+    saturated = _saturated(image, open_pixels)
+    hole = _covered(image, open_pixels) if mask is None else np.zeros_like(hot)
+    for code, found, words in (
+        ("hot-pixels", hot, "far above their neighbours"),
+        ("saturated-pixels", saturated, "at the largest value of the detector"),
+    ):
+        if found.any():
+            flags.append(_listed(code, found, words))
+    open_pixels &= ~(hot | saturated | hole)
+    negative = image[open_pixels] < 0
+    if negative.any():
+        flags.append(
+            Flag(
+                "negative-counts",
+                f"{int(negative.sum())} of {int(open_pixels.sum())} open pixels are negative after dark subtraction; they stay in every mean",
+                "give the read-out noise with --read-noise",
+            )
+        )
+    _refuse_empty(image, open_pixels, name)
+    gain = _gain(image, open_pixels)
+    if gain != 1.0:
+        image = image / gain
+        flags.append(
+            Flag(
+                "not-photons",
+                f"the frame is not in whole photons; it was divided by {gain:.4g}, so that its noise is that of counts as far as the frame tells",
+                "give frames in photons",
+            )
+        )
+    candidates, symmetry = centre_candidates(image, open_pixels)
+    unknown = centre is None
+    chosen = candidates[0] if centre is None else centre
+    if (dead := _dead(image, open_pixels, chosen)).any():
+        open_pixels &= ~dead
+        flags.append(_listed("dead-pixels", dead, "dark opposite to bright ones"))
+    _check_centre(chosen, open_pixels, symmetry, unknown, name)
+    return Prepared(image, open_pixels, chosen, unknown, candidates, symmetry, gain, flags)
+
+
+def _listed(code: str, found: Mask, words: str) -> Flag:
+    places = ", ".join(f"({y}, {x})" for y, x in np.argwhere(found)[:8])
+    more = " …" if found.sum() > 8 else ""
+    return Flag(
+        code,
+        f"{int(found.sum())} pixels {words} were masked: {places}{more}",
+        "give a mask with --mask",
+    )
+
+
+def _refuse_empty(image: Floats, open_pixels: Mask, name: str) -> None:
+    valid = float(open_pixels.mean())
+    values = image[open_pixels]
+    if valid < 0.02 or values.size == 0 or np.ptp(values) == 0:
+        raise DataError(
+            "there is no pattern in this frame",
+            where=name,
+            got=f"{valid:.1%} valid pixels"
+            + (f", all equal to {values[0]:g}" if values.size else ""),
+            expected="a frame with counts that vary",
+            hint="check the dataset and the mask",
+        )
+
+
+def _hot(image: Floats, open_pixels: Mask) -> Mask:
+    around = local_median(np.where(open_pixels, image, 0.0))
+    # the brightest true speckle among dim neighbours stays below this by many Poisson deviations
+    level = float(image[open_pixels].mean())
+    limit = 12.0 * around + 8.0 * np.sqrt(around + 1.0) + 12.0 * max(level, 0.5)
+    return np.asarray(open_pixels & (image > limit), dtype=np.bool_)
+
+
+def _dead(image: Floats, open_pixels: Mask, centre: tuple[float, float]) -> Mask:
+    """Return pixels that stay dark where all pixels about their Friedel mate are bright.
+
+    A dark pixel among bright neighbours alone may be a zero of the speckle; its mate would be dark too.
+    """
+    ny, nx = image.shape
+    my, mx = np.rint(2 * np.array(centre)).astype(int)
+    rows, columns = my - np.arange(ny), mx - np.arange(nx)
+    inside = ((rows >= 0) & (rows < ny))[:, None] & ((columns >= 0) & (columns < nx))[None, :]
+    least = ndimage.minimum_filter(np.where(open_pixels, image, 0.0), size=3)
+    mate = least[np.ix_(np.clip(rows, 0, ny - 1), np.clip(columns, 0, nx - 1))]
+    dark = open_pixels & inside & (mate > 8.0) & (image < 0.05 * mate)
+    return np.asarray(dark, dtype=np.bool_)
+
+
+def _saturated(image: Floats, open_pixels: Mask) -> Mask:
+    values = image[open_pixels]
+    top = values.max()
+    at_top = open_pixels & (image == top)
+    whole = top > 50 and at_top.sum() >= 4 and (values > 0.97 * top).sum() <= 1.5 * at_top.sum()
+    return np.asarray(at_top if whole else np.zeros_like(at_top), dtype=np.bool_)
+
+
+def _covered(image: Floats, open_pixels: Mask) -> Mask:
+    """Return dark regions too large for chance: the beam stop, its bar, gaps between modules."""
+    dark = open_pixels & (image <= 0)
+    if not dark.any():
+        return np.zeros_like(dark)
+    bright = ndimage.gaussian_filter(np.where(open_pixels, image, 0.0), 8.0)
+    seen = np.maximum(bright, 1e-9)
+    labels, count = ndimage.label(ndimage.binary_opening(dark, iterations=1))
+    covered = np.zeros_like(dark)
+    for k in range(1, count + 1):
+        region = labels == k
+        # the chance that so many pixels stay empty under the level of their surroundings
+        if region.sum() >= 12 and float(seen[region].sum()) > 60.0:
+            covered |= ndimage.binary_dilation(region, iterations=1) & dark
+    # the rim of a stop is half-covered: one more ring
+    return np.asarray(covered, dtype=np.bool_)
+
+
+def _gain(image: Floats, open_pixels: Mask) -> float:
+    """Return counts per photon: 1 for whole numbers, else such that the mean is 100 photons."""
+    values = image[open_pixels]
+    sample = values[:: max(values.size // 5000, 1)]
+    if np.allclose(sample, np.rint(sample), atol=1e-6):
+        return 1.0
+    # without whole counts the noise is unknown; 100 photons per pixel is what the model can bear
+    return float(values.mean() / 100.0)
+
+
+def centre_candidates(
+    image: Floats, open_pixels: Mask, count: int = 6
+) -> tuple[list[tuple[float, float]], float]:
+    """Return the likeliest centres by Friedel symmetry, and how far the best stands out (in σ).
+
+    The levelled pattern G convolved with itself, Σ_k G(k) G(s − k), peaks at s = 2c.
+    """
+    weight = open_pixels.astype(float)
+    smooth = ndimage.gaussian_filter(image * weight, 4.0) / np.maximum(
+        ndimage.gaussian_filter(weight, 4.0), 1e-3
+    )
+    smooth = np.maximum(smooth, 1e-9)
+    trust = smooth / (smooth + 0.5) * weight
+    level = np.clip(image / smooth - 1.0, -1.0, 6.0) * trust
+    size = [fft.next_fast_len(2 * n, real=True) for n in image.shape]
+    both = fft.irfft2(fft.rfft2(level, size) ** 2, size)
+    overlap = fft.irfft2(fft.rfft2(level**2, size) ** 2, size)
+    # fewer than a quarter of the pixels paired says too little
+    paired = fft.irfft2(fft.rfft2(weight, size) ** 2, size)
+    usable = paired > 0.25 * paired.max()
+    score = np.where(usable, both / np.sqrt(np.maximum(overlap, 1e-12) * 2.0), -np.inf)
+    peaks = (score == ndimage.maximum_filter(score, size=3)) & usable
+    places = np.argwhere(peaks)
+    order = np.argsort(-score[peaks])[:count]
+    found = [_subpixel(score, places[k]) for k in order]
+    return found, float(score[tuple(places[order[0]])])
+
+
+def _subpixel(score: Floats, place: NDArray[np.intp]) -> tuple[float, float]:
+    result = []
+    for axis in (0, 1):
+        near = []
+        for step in (-1, 0, 1):
+            at = place.copy()
+            at[axis] = np.clip(at[axis] + step, 0, score.shape[axis] - 1)
+            near.append(float(score[tuple(at)]))
+        low, middle, high = near
+        bend = low - 2 * middle + high
+        shift = 0.5 * (low - high) / bend if np.isfinite(bend) and bend < 0 else 0.0
+        result.append(0.5 * (float(place[axis]) + float(np.clip(shift, -0.5, 0.5))))
+    return result[0], result[1]
+
+
+def _check_centre(
+    centre: tuple[float, float], open_pixels: Mask, symmetry: float, found: bool, name: str
+) -> None:
+    ny, nx = open_pixels.shape
+    inside = -0.5 <= centre[0] <= ny - 0.5 and -0.5 <= centre[1] <= nx - 0.5
+    if not inside:
+        raise DataError(
+            "the centre lies outside the frame",
+            where=name,
+            got=f"({centre[0]:g}, {centre[1]:g})",
+            expected=f"inside {ny} × {nx}",
+            hint="give --centre-y and --centre-x in pixels from the upper left corner",
+        )
+    if found and symmetry < SIGNIFICANT:
+        raise DataError(
+            "no centre of Friedel symmetry stands out of the noise",
+            where=name,
+            got=f"{symmetry:.1f} standard deviations",
+            expected=f"at least {SIGNIFICANT:g}",
+            hint="give the centre with --centre-y and --centre-x, or more photons; strong absorption, phase objects and detector curvature break the symmetry",
+        )
+
+
+def unpaired(centre: tuple[float, float], open_pixels: Mask) -> float:
+    """Return the share of open pixels whose Friedel mate lies outside the frame or is masked."""
+    cy, cx = np.rint(2 * np.array(centre)).astype(int)
+    rows, columns = np.nonzero(open_pixels)
+    mates = (cy - rows, cx - columns)
+    ny, nx = open_pixels.shape
+    inside = (mates[0] >= 0) & (mates[0] < ny) & (mates[1] >= 0) & (mates[1] < nx)
+    paired = inside.copy()
+    paired[inside] = open_pixels[mates[0][inside], mates[1][inside]]
+    return float(1.0 - paired.mean())
