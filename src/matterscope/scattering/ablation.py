@@ -7,6 +7,7 @@ is masked: the exact form of what a saliency map hints at.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ def ablate(solution: Solution, rng: np.random.Generator, rings: int = 8) -> Pict
     edges = np.linspace(inner, outer, rings + 1)
     chance, lost = [], []
     full = _margin(solution)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         covered = (radius >= low) & (radius < high)
         found = invert(replace(task, open_pixels=task.open_pixels & ~covered), rng)
         share = evidence_shares(found, solution.numbers)
