@@ -57,3 +57,18 @@ def test_the_sum_spectrum_is_named_and_repaired_within_one_electronvolt(eels, tm
     assert answer.flagged("axis_off")
     assert answer.flagged("axis_not_rigid")
     assert (tmp_path / "Extracted_Spectrum_1.csv").exists()
+
+
+def test_the_specimen_is_thicker_away_from_the_vacuum(eels):
+    thickness = spectra.map(eels / "ZLP" / "EELS_Spectrum_Image.dm3").arrays["thickness"].values
+    assert thickness.shape == (2, 21)
+    assert thickness[:, :3].max() < 0.1
+    assert 0.8 < thickness[:, -5:].mean() < 1.2
+
+
+def test_silicon_in_the_low_loss_map_is_named_with_doubt(eels):
+    answer = spectra.map(eels / "Si" / "Si_EELS_Spectrum_Image.dm3")
+    assert answer.diagnostics["edges"] == ["Si L3"]
+    assert answer.flagged("edge_unsure")
+    sure = spectra.map(eels / "Si" / "Si_EELS_Spectrum_Image.dm3", elements=("Si", "O"))
+    assert max(sure.diagnostics["edge_probabilities"]) > 0.75

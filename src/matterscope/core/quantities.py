@@ -23,6 +23,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     ),
     "zero_loss_position": ("eV", "centre of the zero-loss peak on the axis as recorded"),
     "zero_loss_width": ("eV", "full width at half maximum of the zero-loss peak"),
+    "refused_share": ("1", "share of the pixels (or rows) for which no answer is given"),
     # emitters
     "g2_zero": ("1", "second-order correlation at zero delay, background removed where stated"),
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),

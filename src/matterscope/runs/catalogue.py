@@ -54,6 +54,11 @@ VERBS: dict[str, Verb] = {
         metavar="STRUCTURE",
     ),
     # spectra: electron energy loss
+    "spectra map": Verb(
+        "matterscope.spectra.maps:map_pixels",
+        "matterscope.spectra.settings:MapSettings",
+        "Map thickness, elements, white lines, edge position and anomalies of a spectrum image",
+    ),
     "spectra reduce": Verb(
         "matterscope.spectra.preparation:reduce",
         "matterscope.spectra.settings:ReduceSettings",

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        "map": ("maps:map_pixels", "MapSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
         "simulate": ("simulation:simulate_edge", "SimulateSettings"),
     },

@@ -24,13 +24,19 @@ SPAN = 300.0
 AXIS_PRIOR = np.array([20.0, 15.0, 10.0])
 """Standard deviations (eV) of c0, c1, c2 before anything was seen: published axes are off by 10–20 eV
 and by a few per cent; a shift of 60 eV is still found, at three of these."""
-ONSET_SPREAD = {"L3": 1.5, "K": 1.5}
-"""Chemical shift of an onset against the table, eV (§2.2: onsets lie within about 2 eV)."""
+ONSET_SPREAD = 1.5
+"""Chemical shift of an onset against the table, eV: onsets lie within about 2 eV."""
+DELAYED_SPREAD = 4.0
+"""The same for L2,3 of Al … S, which rise slowly and move by several eV in oxides."""
 SEPARATION_SPREAD = 0.4
 """Multiplet effects on the distance of the two white lines, eV."""
-K_EDGES = ("B", "C", "N", "O", "F")
-K_STRUCTURE = 40.0
-"""Near-edge maxima of a K edge are expected up to this far (eV) above the first."""
+SINGLE_EDGES = (
+    *((element, "K") for element in ("B", "C", "N", "O", "F")),
+    *((element, "L3") for element in ("Al", "Si", "P", "S")),
+)
+"""Edges without a resolved pair of white lines: nothing but their place tells them."""
+STRUCTURE = 40.0
+"""Near-edge maxima of a single edge are expected up to this far (eV) above the first."""
 CLUTTER_CAP = 8.0
 FAINT = 1.5
 """Significance at which a maximum may still be the weaker of two white lines."""
@@ -312,11 +318,11 @@ class _Frame:
 def _candidates(frame: _Frame, elements: tuple[str, ...]) -> list[NamedEdge]:
     found: list[NamedEdge] = []
     reach = 3.5 * float(np.hypot(AXIS_PRIOR[0], AXIS_PRIOR[1] * frame.span / 2 / SPAN))
-    for element in K_EDGES:
-        reference = loss_onset(element, "K")
+    for element, name in SINGLE_EDGES:
+        reference = loss_onset(element, name)
         if not elements or element in elements:
             found += [
-                NamedEdge(element, "K", i, None, reference, None)
+                NamedEdge(element, name, i, None, reference, None)
                 for i, p in enumerate(frame.peaks)
                 if frame.opens(i) and abs(p.onset - reference) < reach
             ]
@@ -387,7 +393,7 @@ def _evidence(frame: _Frame, edges: tuple[NamedEdge, ...]) -> float:
     )
     if not edges:
         return -clutter
-    rows, values, variances = _equations(frame.peaks, edges, frame.middle, with_spread=True)
+    rows, values, variances = _equations(frame.peaks, edges, frame.middle)
     covariance = (rows * AXIS_PRIOR**2) @ rows.T + np.diag(variances)
     _, logdet = np.linalg.slogdet(covariance)
     chi2 = float(values @ np.linalg.solve(covariance, values))
@@ -409,19 +415,20 @@ def _explained(frame: _Frame, edges: tuple[NamedEdge, ...]) -> set[int]:
         if edge.second is not None:
             explained.add(edge.second)
         start = frame.peaks[edge.first].position
-        reach = K_STRUCTURE if edge.name == "K" else 0.0
+        reach = STRUCTURE if (edge.element, edge.name) in SINGLE_EDGES else 0.0
         explained |= {k for k, p in enumerate(frame.peaks) if start < p.position <= start + reach}
     return explained
 
 
 def _equations(
-    peaks: list[Peak], edges: Sequence[NamedEdge], middle: float, *, with_spread: bool
+    peaks: list[Peak], edges: Sequence[NamedEdge], middle: float
 ) -> tuple[Array, Array, Array]:
     """Return rows, values (eV) and variances (eV²) of the linear equations of the axis."""
     rows, values, variances = [], [], []
     for edge in edges:
         first = peaks[edge.first]
-        spread = ONSET_SPREAD[edge.name] if with_spread else 0.0
+        slow = edge.name == "L3" and edge.element not in WHITE_LINES
+        spread = DELAYED_SPREAD if slow else ONSET_SPREAD
         rows.append(basis(np.array((first.onset - middle) / SPAN), 3))
         values.append(edge.reference - first.onset)
         variances.append(first.sigma**2 + spread**2)
@@ -455,7 +462,7 @@ def fit_axis(
     Weights are 1/(σ² + s²) with the peak's own σ and the spread s of chemical shifts, so that the
     covariance states the doubt of an axis that rests on a table of elements.
     """
-    rows, values, variances = _equations(peaks, edges, middle, with_spread=True)
+    rows, values, variances = _equations(peaks, edges, middle)
     terms = min(len(edges), terms)
     keep = np.any(rows[:, :terms] != 0, axis=1) if terms > 1 else rows[:, 0] != 0
     design = rows[keep][:, :terms] / np.sqrt(variances[keep])[:, None]

@@ -71,3 +71,21 @@ class SimulateSettings(Settings):
     dt: float = option(0.0, "Tetragonal field Dt.", units="eV")
     slater_scale: float = option(0.8, "Scaling of the Slater integrals.", gt=0.0, le=1.5)
     temperature: float = option(298.0, "Temperature of the initial states.", units="K", ge=0.0)
+
+
+class MapSettings(Settings):
+    """Settings of `spectra map`."""
+
+    elements: tuple[str, ...] = option(
+        (), "Elements that may be named in an energy-loss spectrum; empty allows all."
+    )
+    signal_width: float = option(
+        40.0, "Length of the integration window after an onset.", units="eV", gt=1.0, le=500.0
+    )
+    components: int = option(
+        3, "Common shapes that a pixel may be made of before it counts as odd.", ge=1, le=20
+    )
+    white_line_error: float = option(
+        0.1, "Largest error of L3/(L3 + L2) that is shown.", gt=0.0, le=1.0
+    )
+    chunk: int = option(4096, "Pixels held in memory at a time.", ge=1, advanced=True)
