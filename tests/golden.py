@@ -154,9 +154,28 @@ def hdf5_measurement(path: Path) -> Path:
     return path
 
 
+def nxxas(path: Path) -> Path:
+    """Write a transmission and a fluorescence entry as a beamline would."""
+    import h5py
+
+    path = path.with_suffix(".nxs")
+    with h5py.File(path, "w") as file:
+        for name, mode in (("first", "Transmission"), ("second", "Fluorescence Yield")):
+            entry = file.create_group(name)
+            entry["definition"], entry["title"], entry["mode"] = "NXxas", f"{name} scan", mode
+            entry.create_dataset("monochromator/energy", data=[8.97, 8.98, 9.0]).attrs["units"] = (
+                "keV"
+            )
+            entry["incoming_beam/data"] = np.array([10.0, 20.0, 40.0])
+            entry["absorbed_beam/data"] = np.array([5.0, 20.0, 10.0])
+            entry["element/symbol"], entry["edge/name"] = "Cu", "K"
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
     "digitalmicrograph": digitalmicrograph,
     "emsa": emsa,
+    "nxxas": nxxas,
 }

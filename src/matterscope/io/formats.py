@@ -41,6 +41,14 @@ FORMATS: tuple[Format, ...] = (
         writes=True,
     ),
     Format(
+        "nxxas",
+        "nxxas",
+        (".nxs", ".nx5", ".h5"),
+        ("spectrum",),
+        "NeXus X-ray absorption (NXxas), one entry per spectrum",
+        writes=True,
+    ),
+    Format(
         "digitalmicrograph",
         "digitalmicrograph",
         (".dm3", ".dm4"),

@@ -31,7 +31,7 @@ def sniff(path: Path, kind: str | None = None) -> Format:
     wanted = [f for f in FORMATS if kind is None or kind in f.kinds or "*" in f.kinds]
     # formats that make the wanted kind are asked first, the others only to say what the file is
     for entry in [*wanted, *(f for f in FORMATS if f not in wanted)]:
-        if import_module(f"matterscope.io.{entry.module}").sniff(path, head):
+        if _claims(entry, path, head):
             return entry
     raise ReadError(
         "the format of this file is not known",
@@ -40,6 +40,19 @@ def sniff(path: Path, kind: str | None = None) -> Format:
         expected="one of " + ", ".join(f.name for f in FORMATS),
         hint="docs/formats.md lists what is read",
     )
+
+
+def _claims(entry: Format, path: Path, head: bytes) -> bool:
+    try:
+        return bool(import_module(f"matterscope.io.{entry.module}").sniff(path, head))
+    except (MatterscopeError, MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise ReadError(
+            f"this looks like {entry.name} and is damaged: {type(error).__name__}: {error}",
+            where=str(path),
+            hint="copy the file again from its source",
+        ) from error
 
 
 def read(
@@ -89,8 +102,13 @@ def _decode(
     given = {"kind": kind, **options} if getattr(module, "WANTS_KIND", False) else options
     try:
         found: list[xr.Dataset] = module.read(path, **given)
-    except MatterscopeError:
-        raise
+    except MatterscopeError as error:
+        if error.where:
+            raise
+        # a reader that builds a measurement does not repeat the path in every message
+        raise type(error)(
+            error.what, where=str(path), got=error.got, expected=error.expected, hint=error.hint
+        ) from error
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
