@@ -172,10 +172,58 @@ def nxxas(path: Path) -> Path:
     return path
 
 
+def spe(path: Path) -> Path:
+    """Write an SPE 3 file of 2 frames of 7 pixels."""
+    path = path.with_suffix(".spe")
+    counts = (np.arange(14, dtype="<u2") * 5).reshape(2, 7)
+    axis = ",".join(str(600.0 + 2 * i) for i in range(7))
+    size = counts[0].nbytes
+    footer = (
+        '<SpeFormat xmlns="http://www.princetoninstruments.com/spe/2009" version="3.0">'
+        f'<DataFormat><DataBlock type="Frame" count="2" pixelFormat="MonochromeUnsigned16" size="{size}" '
+        f'stride="{size}"><DataBlock type="Region" count="1" width="7" height="1" size="{size}" '
+        f'stride="{size}"/></DataBlock></DataFormat><Calibrations><WavelengthMapping><Wavelength>{axis}'
+        "</Wavelength></WavelengthMapping></Calibrations></SpeFormat>"
+    )
+    header = bytearray(4100)
+    struct.pack_into("<f", header, 1992, 3.0)
+    struct.pack_into("<Q", header, 678, 4100 + counts.nbytes)
+    path.write_bytes(bytes(header) + counts.tobytes() + footer.encode())
+    return path
+
+
+def qudi(path: Path) -> Path:
+    """Write a confocal map of 3 rows and 4 columns."""
+    path = path.with_suffix(".dat")
+    rows = [
+        f"{x * 1e-6:.6e}\t{y * 1e-6:.6e}\t0.0\t{1000 * y + 10 * x:.1f}"
+        for y in range(3)
+        for x in range(4)
+    ]
+    head = [
+        "#Saved Data from the class confocal on 01.01.2020.",
+        "#Clock frequency (Hz):\t200.0",
+        "#x position (m)\ty position (m)\tz position (m)\tcount rate (Hz)",
+    ]
+    path.write_text("\n".join([*head, *rows]) + "\n")
+    return path
+
+
+def emission_columns(path: Path) -> Path:
+    """Write a spectrum over wavelength as comma-separated columns."""
+    path = path.with_suffix(".csv")
+    rows = [f"{600 + 0.5 * i},{(i - 3) * 7}" for i in range(25)]
+    path.write_text("\n".join(["wavelength (nm),counts", *rows]) + "\n")
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
     "digitalmicrograph": digitalmicrograph,
     "emsa": emsa,
     "nxxas": nxxas,
+    "spe": spe,
+    "qudi": qudi,
+    "emission-columns": emission_columns,
 }

@@ -183,12 +183,9 @@ def _pixels(block: Array, plan: _Plan, settings: MapSettings) -> dict[str, Array
     else:
         maps |= _elements(block, plan, settings)
     dead = ~np.isfinite(block).all(1) | (block == 0).all(1)
-    maps["refused"] = maps.get("refused", np.zeros(len(block))).astype(bool) | dead
-    for name, values in maps.items():
-        if name != "refused":
-            maps[name] = np.where(dead, np.nan, values)
-    maps["refused"] = maps["refused"].astype(float)
-    return maps
+    refused = dead | (maps.pop("refused") > 0)
+    answers = {name: np.where(dead, np.nan, values) for name, values in maps.items()}
+    return answers | {"refused": refused.astype(float)}
 
 
 def _anomaly(block: Array, plan: _Plan) -> Array:

@@ -219,7 +219,7 @@ def count_components(matrix: Array, noise: float | None = None) -> Components:
     m, n = matrix.shape
     if m < 2:
         raise ConfigError("one spectrum has no number of components", got=m, expected="at least 2")
-    values = np.linalg.svd(matrix, compute_uv=False)
+    values: Array = np.asarray(np.linalg.svd(matrix, compute_uv=False), float)
     if noise is None:
         noise = ripple(matrix)
     tail = np.append(np.cumsum((values**2)[::-1])[::-1][1:], 0.0)
