@@ -9,7 +9,8 @@ from matterscope.core.errors import DataError, ReadError
 from matterscope.core.random import generator
 from matterscope.io.patterns import as_patterns, open_stack
 from matterscope.scattering.disks import Recipe, place
-from matterscope.scattering.inversion import Task, invert
+from matterscope.scattering.inversion import invert
+from matterscope.scattering.levelling import Task
 from matterscope.scattering.posterior import credible_set, with_invisible
 from matterscope.scattering.preparation import centre_candidates, prepare
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid

@@ -26,17 +26,8 @@ from matterscope.core.estimates import (
 )
 from matterscope.scattering import pictures
 from matterscope.scattering.frames import Frame, load_frames
-from matterscope.scattering.inversion import (
-    Inversion,
-    Plan,
-    Task,
-    collect,
-    form_factor_fit,
-    invert,
-    law_average,
-    proved,
-    visible_area,
-)
+from matterscope.scattering.inversion import Inversion, Plan, invert, proved, visible_area
+from matterscope.scattering.levelling import Task, collect, form_factor_fit, law_average
 from matterscope.scattering.observables import (
     Rings,
     number_from_contrast,
