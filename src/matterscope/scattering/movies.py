@@ -16,8 +16,9 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.scattering import pictures
+from matterscope.scattering.description import REFERENCES
 from matterscope.scattering.frames import Frame
-from matterscope.scattering.number_density import REFERENCES, solve
+from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import credible_set
 
 if TYPE_CHECKING:
