@@ -217,12 +217,20 @@ def emission_columns(path: Path) -> Path:
     return path
 
 
+def detector_frames(path: Path) -> Path:
+    """Write 2 frames of 3 rows and 5 columns as NPY."""
+    path = path.with_suffix(".npy")
+    np.save(path, np.arange(30, dtype=np.uint16).reshape(2, 3, 5) % 7, allow_pickle=False)
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
     "digitalmicrograph": digitalmicrograph,
     "emsa": emsa,
     "nxxas": nxxas,
+    "detector-frames": detector_frames,
     "spe": spe,
     "qudi": qudi,
     "emission-columns": emission_columns,

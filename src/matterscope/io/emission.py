@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
-from matterscope.io.limits import MAX_TEXT_BYTES, declared
+from matterscope.io.limits import MAX_TEXT_BYTES, check_npz, declared
 
 Floats = NDArray[np.float64]
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?$")
@@ -65,6 +65,7 @@ def read(path: Path) -> list[xr.Dataset]:
 
 
 def _npz(path: Path) -> xr.Dataset:
+    check_npz(path)
     with np.load(path, allow_pickle=False) as stored:
         names = list(stored.files)
         axis = "wavelength" if "wavelength" in names else "energy"

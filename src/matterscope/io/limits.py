@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from matterscope.core.errors import ReadError
 
 if TYPE_CHECKING:
+    import zipfile
+
     import h5py
 
 DEFAULT_MAX_BYTES = 2_000_000_000
@@ -81,3 +83,48 @@ def plain_dataset(group: h5py.Group, name: str, where: str) -> h5py.Dataset:
         )
     declared(int(node.size) * int(node.dtype.itemsize), where, f"dataset '{name}'")
     return node
+
+
+def check_npz(path: Path) -> None:
+    """Raise ReadError when an array of an ``.npz`` declares more than the limit or than it holds.
+
+    ``np.load`` allocates what the header of a member declares before it reads the member: a file of a
+    few kilobytes can ask for terabytes. Call this before it.
+    """
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _check_member(
+                    archive, member.filename, member.file_size, f"{path}:{member.filename}"
+                )
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise ReadError(
+            f"the archive is damaged: {error}", where=str(path), hint="copy the file again"
+        ) from error
+
+
+def _check_member(archive: zipfile.ZipFile, name: str, size: int, where: str) -> None:
+    import math
+
+    from numpy.lib import format as npy
+
+    declared(size, where, "an array of the archive")
+    if not name.endswith(".npy"):
+        return
+    with archive.open(name) as handle:
+        version = npy.read_magic(handle)
+        if version not in ((1, 0), (2, 0)):
+            raise ReadError("unknown version of an array file", where=where, got=version)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(handle)
+    if dtype.hasobject:
+        raise ReadError("the array holds Python objects", where=where, hint="save numbers only")
+    needed = math.prod(shape) * dtype.itemsize
+    declared(needed, where, "an array of the archive")
+    if needed > size:
+        raise ReadError(
+            "an array is shorter than its header says", where=where, got=f"{size:,} bytes",
+            expected=f"{needed:,}",
+        )  # fmt: skip

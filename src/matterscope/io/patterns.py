@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
-from matterscope.io.limits import declared, plain_dataset, regular_file
+from matterscope.io.limits import check_npz, declared, plain_dataset, regular_file
 
 WANTS_KIND = True
 HDF_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -203,6 +203,7 @@ def _array(path: Path, dataset: str) -> NDArray[Any]:
         if path.read_bytes()[:2] != b"PK":
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
+            check_npz(path)
             with np.load(path, allow_pickle=False) as archive:
                 names = [n for n in archive.files if archive[n].ndim in {2, 3}]
                 chosen = dataset or next((n for n in ("counts", "patterns") if n in names), "")

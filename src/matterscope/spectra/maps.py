@@ -233,7 +233,7 @@ def _elements(block: Array, plan: _Plan, settings: MapSettings) -> dict[str, Arr
         if n.startswith("counts.") and not n.endswith("_sigma")
     ]
     best = np.max(strongest, axis=0) if strongest else np.zeros(len(block))
-    maps["refused"] = best < 3.0
+    maps["refused"] = (best < 3.0).astype(float)
     return maps
 
 
