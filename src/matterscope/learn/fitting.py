@@ -1,0 +1,485 @@
+"""Bounded fits by likelihood or least squares: several starts, covariance, profile and bootstrap intervals.
+
+In: a function of parameters that expects data, the data, and `Parameter`s with bounds and scale.
+Out: a `Fit` that knows its values, its intervals, and which parameters the data do not determine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matterscope.core.errors import ConfigError
+from matterscope.core.estimates import LEVELS, Interval, Quantity
+
+Floats = NDArray[np.float64]
+Values = dict[str, float]
+Expect = Callable[[Values], Floats]
+Cost = Callable[[Values], float]
+Local = Callable[[Floats, Sequence[int]], tuple[float, Floats, Floats]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a fit: where it starts, where it may go, on which scale it moves.
+
+    Parameters
+    ----------
+    name : str
+        As the model calls it.
+    start, low, high : float, `units`
+        Start value and closed bounds.
+    scale : "linear" or "log"
+        "log" for times, rates and other positive scales: steps are then relative.
+    fixed : bool
+        Held at `start`.
+    """
+
+    name: str
+    start: float
+    low: float = -np.inf
+    high: float = np.inf
+    units: str = "1"
+    scale: Literal["linear", "log"] = "linear"
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.start <= self.high:
+            raise ConfigError(
+                f"the start of {self.name} lies outside its bounds",
+                got=self.start,
+                expected=f"[{self.low:g}, {self.high:g}]",
+            )
+        if self.scale == "log" and self.low <= 0:
+            raise ConfigError(
+                f"{self.name} moves on a log scale and needs a positive lower bound", got=self.low
+            )
+
+    def inward(self, value: float) -> float:
+        """Return the coordinate in which the fit moves."""
+        return float(np.log(value)) if self.scale == "log" else float(value)
+
+    def outward(self, coordinate: float) -> float:
+        """Return the value of a coordinate, inside the bounds."""
+        value = float(np.exp(coordinate)) if self.scale == "log" else float(coordinate)
+        return min(max(value, self.low), self.high)
+
+
+@dataclass
+class Fit:
+    """The answer of a fit.
+
+    `cost` is −ln L up to a constant (½χ² for least squares), so that a rise by ½z² bounds z standard
+    errors. `weak` names parameters that the data do not determine; `bound` those at a bound.
+    """
+
+    parameters: tuple[Parameter, ...]
+    x: Floats
+    cost: float
+    hessian: Floats
+    converged: bool
+    evaluations: int
+    expected: Floats | None = None
+    points: int = 0
+    bound: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
+    _local: Local | None = field(default=None, repr=False)
+
+    @property
+    def values(self) -> Values:
+        """Return name → value in the units of the parameter."""
+        return {p.name: p.outward(x) for p, x in zip(self.parameters, self.x, strict=True)}
+
+    @property
+    def free(self) -> list[int]:
+        """Return the indices of the parameters that moved."""
+        return [i for i, p in enumerate(self.parameters) if not p.fixed]
+
+    @property
+    def dof(self) -> int:
+        """Return data points minus free parameters."""
+        return self.points - len(self.free)
+
+    def index(self, name: str) -> int:
+        """Return the index of a parameter."""
+        return next(i for i, p in enumerate(self.parameters) if p.name == name)
+
+    def covariance(self) -> Floats:
+        """Return the covariance of all coordinates (zero rows where fixed), log scale where so moved."""
+        full = np.zeros((len(self.x), len(self.x)))
+        moved = [i for i in self.free if self.parameters[i].name not in self.bound]
+        if moved:
+            block = self.hessian[np.ix_(moved, moved)]
+            full[np.ix_(moved, moved)] = np.linalg.pinv(block, rcond=1e-12)
+        return full
+
+    def sigma(self, name: str) -> float:
+        """Return the standard error of a parameter, in its units."""
+        i = self.index(name)
+        error = float(np.sqrt(max(self.covariance()[i, i], 0.0)))
+        return error * (self.values[name] if self.parameters[i].scale == "log" else 1.0)
+
+    def correlation(self, a: str, b: str) -> float:
+        """Return the correlation coefficient of two parameters."""
+        c, i, j = self.covariance(), self.index(a), self.index(b)
+        norm = float(np.sqrt(c[i, i] * c[j, j]))
+        return float(c[i, j] / norm) if norm > 0 else 0.0
+
+    def bic(self) -> float:
+        """Return the Bayesian information criterion, 2·cost + k·ln n."""
+        return 2.0 * self.cost + len(self.free) * float(np.log(max(self.points, 2)))
+
+    def profile(self, name: str, value: float) -> float:
+        """Return the cost with `name` held at `value` and all others at their best, minus the least cost."""
+        i = self.index(name)
+        return self._profiled(i, self.parameters[i].inward(value), self.x)[0]
+
+    def _profiled(self, i: int, coordinate: float, start: Floats) -> tuple[float, Floats]:
+        if self._local is None:
+            raise ConfigError("this fit cannot be profiled: it was made without its cost")
+        x = start.copy()
+        x[i] = coordinate
+        free = [j for j in self.free if j != i]
+        best, cost, _, _, _ = _descend(self._local, x, free, self.parameters)
+        return cost - self.cost, best
+
+    def interval(self, name: str, level: float) -> Interval:
+        """Return the profile-likelihood interval at `level`, cut at the bounds of the parameter."""
+        z = NormalDist().inv_cdf(0.5 + level / 2)
+        return Interval(level, self._edge(name, -z), self._edge(name, z))
+
+    def limit(self, name: str, level: float, side: Literal["upper", "lower"] = "upper") -> Interval:
+        """Return a one-sided limit at `level`."""
+        z = NormalDist().inv_cdf(level)
+        if side == "upper":
+            return Interval(level, None, self._edge(name, z))
+        return Interval(level, self._edge(name, -z), None)
+
+    def quantity(self, name: str, levels: Iterable[float] = LEVELS, factor: float = 1.0) -> Quantity:
+        """Return the parameter as a quantity, value and profile intervals times `factor`."""
+        parameter = self.parameters[self.index(name)]
+        if parameter.fixed:
+            return Quantity(
+                self.values[name] * factor, parameter.units, reason="held fixed in the fit"
+            )
+        bands = []
+        for level in levels:
+            found = self.interval(name, level)
+            ends = [None if e is None else e * factor for e in (found.low, found.high)]
+            bands.append(Interval(level, *ends))
+        sigma = self.sigma(name) * factor
+        return Quantity(
+            self.values[name] * factor,
+            parameter.units,
+            sigma=sigma if np.isfinite(sigma) else None,
+            intervals=tuple(bands),
+        )
+
+    def _edge(self, name: str, z: float) -> float | None:
+        """Return the value at which the profile has risen by ½z² on the side of the sign of z."""
+        i = self.index(name)
+        parameter = self.parameters[i]
+        wall = parameter.inward(parameter.high if z > 0 else parameter.low) if np.isfinite(
+            parameter.high if z > 0 else parameter.low
+        ) else np.copysign(np.inf, z)
+        step = float(np.sqrt(max(self.covariance()[i, i], 0.0)))
+        if not np.isfinite(step) or step <= 0.0:
+            step = 0.1 * max(abs(self.x[i]), 1e-3)
+        found = self._bracket(i, z, step, wall)
+        return None if found is None else parameter.outward(found)
+
+    def _bracket(self, i: int, z: float, step: float, wall: float) -> float | None:
+        goal, here = abs(z), float(self.x[i])
+        inner, inner_root = here, 0.0
+        best = self.x
+        outer = here + z * step
+        for _ in range(24):
+            if (outer - wall) * np.sign(z) >= 0:
+                outer = wall
+            rise, best = self._profiled(i, outer, best)
+            root = float(np.sqrt(2.0 * max(rise, 0.0)))
+            if abs(root - goal) < 0.01 * goal:
+                return outer
+            if root > goal:
+                return self._refine(i, (inner, inner_root), (outer, root), goal, best)
+            if outer == wall:
+                return wall
+            inner, inner_root = outer, root
+            stretch = goal / root if root > 0.1 * goal else 3.0
+            outer = here + (outer - here) * min(max(stretch * 1.02, 1.02), 3.0)
+        return None
+
+    def _refine(
+        self, i: int, low: tuple[float, float], high: tuple[float, float], goal: float, best: Floats
+    ) -> float:
+        for _ in range(12):
+            share = (goal - low[1]) / max(high[1] - low[1], 1e-12)
+            middle = low[0] + min(max(share, 0.05), 0.95) * (high[0] - low[0])
+            rise, best = self._profiled(i, middle, best)
+            root = float(np.sqrt(2.0 * max(rise, 0.0)))
+            if abs(root - goal) < 0.01 * goal:
+                return middle
+            low, high = ((middle, root), high) if root < goal else (low, (middle, root))
+        return low[0] + (goal - low[1]) / max(high[1] - low[1], 1e-12) * (high[0] - low[0])
+
+
+def fit_counts(
+    expect: Expect,
+    counts: Floats,
+    parameters: Sequence[Parameter],
+    *,
+    starts: int = 1,
+    rng: np.random.Generator | None = None,
+    weights: Floats | None = None,
+) -> Fit:
+    """Fit expected counts to counts by the Poisson likelihood (Fisher scoring inside bounds).
+
+    Parameters
+    ----------
+    expect : callable
+        Values → expected counts, shape of `counts`, positive.
+    counts : array, counts
+        Observed.
+    parameters : sequence of Parameter
+    starts : int
+        Further starts are drawn inside finite bounds from `rng`; the best end wins.
+    weights : array, optional
+        0 masks a point, 1 keeps it.
+    """
+    n = np.asarray(counts, dtype=np.float64)
+    keep = np.ones(n.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    logs = np.where(n > 0, n * np.log(np.where(n > 0, n, 1.0)), 0.0)
+
+    def local(mean: Floats) -> tuple[float, Floats, Floats]:
+        mu = np.maximum(mean, 1e-12)
+        cost = float(np.sum(keep * (mu - n + logs - n * np.log(mu))))
+        return cost, keep * (1.0 - n / mu), keep / mu
+
+    return _fit(expect, local, parameters, (starts, rng), int(np.count_nonzero(keep)))
+
+
+def fit_curve(
+    expect: Expect,
+    values: Floats,
+    sigma: Floats | float,
+    parameters: Sequence[Parameter],
+    *,
+    starts: int = 1,
+    rng: np.random.Generator | None = None,
+) -> Fit:
+    """Fit a curve by least squares with known standard errors; cost = ½χ².
+
+    Parameters
+    ----------
+    expect : callable
+        Values → curve, shape of `values`.
+    values, sigma : arrays of one shape (or a scalar `sigma`), same units
+    """
+    y = np.asarray(values, dtype=np.float64)
+    weight = np.broadcast_to(1.0 / np.asarray(sigma, dtype=np.float64) ** 2, y.shape)
+
+    def local(mean: Floats) -> tuple[float, Floats, Floats]:
+        gap = mean - y
+        return float(0.5 * np.sum(weight * gap**2)), weight * gap, np.asarray(weight)
+
+    return _fit(expect, local, parameters, (starts, rng), y.size)
+
+
+def fit_cost(cost: Cost, parameters: Sequence[Parameter], *, points: int = 0) -> Fit:
+    """Minimise any −ln L with iminuit's Migrad, inside bounds; the Hessian is Hesse's.
+
+    For costs that are no sum over expected data points (hidden states, mixtures); the two functions
+    above are faster where they apply.
+    """
+    from iminuit import Minuit
+
+    chosen = tuple(parameters)
+
+    def at(*x: float) -> float:
+        return cost({p.name: p.outward(v) for p, v in zip(chosen, x, strict=True)})
+
+    minuit = Minuit(at, *[p.inward(p.start) for p in chosen], name=[p.name for p in chosen])
+    minuit.errordef = Minuit.LIKELIHOOD
+    for p in chosen:
+        minuit.fixed[p.name] = p.fixed
+        minuit.limits[p.name] = tuple(
+            p.inward(v) if np.isfinite(v) else None for v in (p.low, p.high)
+        )
+    minuit.migrad()
+    if not minuit.valid:
+        minuit.simplex().migrad()
+    minuit.hesse()
+    x = np.array(minuit.values)
+    hessian = np.zeros((len(x), len(x)))
+    if minuit.covariance is not None:
+        hessian = np.linalg.pinv(np.array(minuit.covariance), rcond=1e-12)
+    fit = Fit(chosen, x, float(minuit.fval), hessian, bool(minuit.valid), int(minuit.nfcn))
+    fit.points = points
+    fit._local = _numerical(at)
+    fit.bound, fit.weak = _limits(fit), _undetermined(fit)
+    return fit
+
+
+def bootstrap(
+    sample: Callable[[np.random.Generator], Floats],
+    refit: Callable[[Floats], Values],
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[str, Floats]:
+    """Return name → `draws` refitted values on data drawn by `sample` (parametric or block bootstrap)."""
+    rows = [refit(sample(rng)) for _ in range(draws)]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _numerical(at: Callable[..., float]) -> Local:
+    """Return cost, gradient and Hessian of a plain cost by central differences."""
+
+    def local(x: Floats, free: Sequence[int]) -> tuple[float, Floats, Floats]:
+        k, base = len(free), float(at(*x))
+        steps = 1e-4 * np.maximum(np.abs(x), 1.0)
+        gradient, hessian = np.zeros(k), np.zeros((k, k))
+        ends = np.zeros((k, 2))
+        for a, i in enumerate(free):
+            for side, sign in enumerate((1.0, -1.0)):
+                y = x.copy()
+                y[i] += sign * steps[i]
+                ends[a, side] = at(*y)
+            gradient[a] = (ends[a, 0] - ends[a, 1]) / (2 * steps[i])
+            hessian[a, a] = (ends[a, 0] + ends[a, 1] - 2 * base) / steps[i] ** 2
+        for a, i in enumerate(free):
+            for b, j in list(enumerate(free))[:a]:
+                y = x.copy()
+                y[i] += steps[i]
+                y[j] += steps[j]
+                mixed = at(*y) - ends[a, 0] - ends[b, 0] + base
+                hessian[a, b] = hessian[b, a] = mixed / (steps[i] * steps[j])
+        return base, gradient, hessian
+
+    return local
+
+
+def _fit(
+    expect: Expect,
+    terms: Callable[[Floats], tuple[float, Floats, Floats]],
+    parameters: Sequence[Parameter],
+    starting: tuple[int, np.random.Generator | None],
+    points: int,
+) -> Fit:
+    chosen = tuple(parameters)
+    names = [p.name for p in chosen]
+
+    def mean(x: Floats) -> Floats:
+        outward = (p.outward(v) for p, v in zip(chosen, x, strict=True))
+        return np.asarray(expect(dict(zip(names, outward, strict=True))), dtype=np.float64).ravel()
+
+    def local(x: Floats, free: Sequence[int]) -> tuple[float, Floats, Floats]:
+        mu = mean(x)
+        cost, slope, curvature = terms(mu)
+        if not len(free):
+            return cost, np.zeros(0), np.zeros((0, 0))
+        jacobian = np.empty((mu.size, len(free)))
+        for column, i in enumerate(free):
+            step = 1e-6 * max(abs(x[i]), 1.0)
+            top = chosen[i].inward(chosen[i].high) if np.isfinite(chosen[i].high) else np.inf
+            step = -step if x[i] + step > top else step
+            moved = x.copy()
+            moved[i] += step
+            jacobian[:, column] = (mean(moved) - mu) / step
+        return cost, jacobian.T @ slope, jacobian.T @ (curvature[:, None] * jacobian)
+
+    free = [i for i, p in enumerate(chosen) if not p.fixed]
+    best = min(
+        (_descend(local, x, free, chosen) for x in _starts(chosen, *starting)), key=lambda e: e[1]
+    )
+    x, cost, block, converged, evaluations = best
+    hessian = np.zeros((len(chosen), len(chosen)))
+    if free:
+        hessian[np.ix_(free, free)] = block
+    fit = Fit(chosen, x, cost, hessian, converged, evaluations, mean(x), points, _local=local)
+    fit.bound = _limits(fit)
+    fit.weak = _undetermined(fit)
+    return fit
+
+
+def _starts(
+    parameters: Sequence[Parameter], count: int, rng: np.random.Generator | None
+) -> list[Floats]:
+    first = np.array([p.inward(p.start) for p in parameters])
+    rows = [first]
+    for _ in range(count - 1):
+        if rng is None:
+            raise ConfigError("several starts need a random generator", got=f"starts={count}")
+        x = first.copy()
+        for i, p in enumerate(parameters):
+            if not p.fixed and np.isfinite(p.low) and np.isfinite(p.high):
+                x[i] = rng.uniform(p.inward(p.low), p.inward(p.high))
+        rows.append(x)
+    return rows
+
+
+def _descend(
+    local: Local, start: Floats, free: Sequence[int], parameters: Sequence[Parameter]
+) -> tuple[Floats, float, Floats, bool, int]:
+    """Return the end of a Levenberg–Marquardt descent inside the bounds: x, cost, Hessian, converged, calls."""
+    low = np.array([parameters[i].inward(parameters[i].low) if np.isfinite(parameters[i].low) else -np.inf for i in free])  # fmt: skip
+    high = np.array([parameters[i].inward(parameters[i].high) if np.isfinite(parameters[i].high) else np.inf for i in free])  # fmt: skip
+    index = list(free)
+    x = start.copy()
+    x[index] = np.clip(x[index], low, high)
+    cost, gradient, hessian = local(x, index)
+    damping, converged, calls = 1e-3, not index, 1
+    while not converged and calls < 200:
+        pinned = ((x[index] <= low) & (gradient > 0)) | ((x[index] >= high) & (gradient < 0))
+        moving = np.flatnonzero(~pinned)
+        step = np.zeros(len(index))
+        if moving.size:
+            block = hessian[np.ix_(moving, moving)]
+            scale = np.maximum(np.diag(block), 1e-12 * max(float(np.trace(block)), 1e-300))
+            step[moving] = np.linalg.lstsq(
+                block + damping * np.diag(scale), -gradient[moving], rcond=None
+            )[0]
+        trial = x.copy()
+        trial[index] = np.clip(x[index] + step, low, high)
+        step = trial[index] - x[index]
+        predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)
+        if not moving.size or predicted < 1e-6:
+            converged = True
+            break
+        new = local(trial, index)
+        calls += 1
+        if np.isfinite(new[0]) and new[0] < cost:
+            converged = cost - new[0] < 1e-7
+            x, (cost, gradient, hessian), damping = trial, new, max(damping * 0.1, 1e-9)
+        else:
+            damping *= 10.0
+            converged = damping > 1e12
+    return x, cost, hessian, converged, calls
+
+
+def _limits(fit: Fit) -> tuple[str, ...]:
+    at = []
+    for i in fit.free:
+        p, value = fit.parameters[i], fit.values[fit.parameters[i].name]
+        span = 1e-9 * max(abs(value), 1e-300)
+        if abs(value - p.low) <= span or abs(value - p.high) <= span:
+            at.append(p.name)
+    return tuple(at)
+
+
+def _undetermined(fit: Fit) -> tuple[str, ...]:
+    """Return the parameters whose standard error exceeds half of their range, or their decade."""
+    weak, covariance = [], fit.covariance()
+    for i in fit.free:
+        p = fit.parameters[i]
+        error = float(np.sqrt(max(covariance[i, i], 0.0)))
+        span = 4.6 if p.scale == "log" else np.inf
+        if np.isfinite(p.low) and np.isfinite(p.high):
+            span = min(span, p.inward(p.high) - p.inward(p.low))
+        if p.name not in fit.bound and (error > 0.5 * span or fit.hessian[i, i] <= 0):
+            weak.append(p.name)
+    return tuple(weak)

@@ -1,0 +1,188 @@
+"""Rate equations of a driven emitter, and exponentials seen through a Gaussian response.
+
+In: rates (1/s) or times with a common unit. Out: correlation functions, populations, convolved decays.
+No constant of an instrument or a material stands here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf, erfcx
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ThreeLevels:
+    """A ground state 1, an excited state 2 and a dark state 3, with constant rates in 1/s.
+
+    1 → 2 with `pump`, 2 → 1 with `emission` (radiative), 2 → 3 with `shelving`, 3 → 1 with `deshelving`.
+
+    Examples
+    --------
+    >>> levels = ThreeLevels(5e7, 3.3e8, 2e6, 5e5)
+    >>> bool(abs(levels.correlation(np.array([0.0]))[0]) < 1e-12)
+    True
+    """
+
+    pump: float
+    emission: float
+    shelving: float = 0.0
+    deshelving: float = 1.0
+
+    def populations(self) -> Floats:
+        """Return the stationary populations of the three levels, shape (3,).
+
+        p2 : p1 : p3 = k12 : (k21 + k23) : k23·k12/k31.
+        """
+        weights = np.array(
+            [
+                self.emission + self.shelving,
+                self.pump,
+                self.shelving * self.pump / self.deshelving if self.shelving else 0.0,
+            ]
+        )
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+    def emission_rate(self) -> float:
+        """Return the mean rate of emitted photons, 1/s: k21·p2."""
+        return float(self.emission * self.populations()[1])
+
+    def correlation(self, lag: Floats) -> Floats:
+        """Return g2(τ) = p2(τ | p1(0) = 1) / p2(∞) by the eigen-solution.
+
+        Parameters
+        ----------
+        lag : array, s
+            Delay; its sign does not matter.
+        """
+        rate_1, rate_2, a = self.eigenvalues()
+        t = np.abs(np.asarray(lag, dtype=np.float64))
+        return np.asarray(1.0 - (1.0 + a) * np.exp(-rate_1 * t) + a * np.exp(-rate_2 * t))
+
+    def eigenvalues(self) -> tuple[float, float, float]:
+        """Return the two decay rates λ1 ≥ λ2 (1/s) and the bunching amplitude a of g2.
+
+        The reduced system for (p1, p2), p3 = 1 − p1 − p2, has the characteristic polynomial
+        λ² − λ·(k12 + k21 + k23 + k31) + k12·(k23 + k31) + k31·(k21 + k23) = 0; the amplitude follows
+        from g2(0) = 0 and dp2/dt(0) = k12.
+        """
+        total = self.pump + self.emission + self.shelving + self.deshelving
+        product = self.pump * (self.shelving + self.deshelving) + self.deshelving * (
+            self.emission + self.shelving
+        )
+        root = np.sqrt(max(total**2 - 4.0 * product, 0.0))
+        fast = (total + root) / 2.0
+        slow = product / fast
+        p2 = self.populations()[1]
+        # −(1 + a)·(−λ1) + a·(−λ2) = k12/p2(∞)
+        gap = max(fast - slow, 1e-12 * fast)
+        return float(fast), float(slow), float((self.pump / p2 - fast) / gap)
+
+
+def smeared_exponential(delay: Floats, time: float, sigma: float) -> Floats:
+    """Return e^(−|t|/τ) convolved with a normal law of width σ; all arguments in one unit.
+
+    ½·e^(−y²)·[erfcx(x − y) + erfcx(x + y)], x = σ/(√2·τ), y = t/(√2·σ).
+
+    Examples
+    --------
+    >>> float(smeared_exponential(np.array([3.0]), 1.0, 0.0)[0]) == float(np.exp(-3.0))
+    True
+    """
+    t = np.abs(np.asarray(delay, dtype=np.float64))
+    if sigma <= 0.0:
+        return np.asarray(np.exp(-t / time))
+    return 0.5 * (_one_side(t, time, sigma) + _one_side(-t, time, sigma))
+
+
+def _one_side(t: Floats, time: float, sigma: float) -> Floats:
+    """Return e^(σ²/2τ² − t/τ)·erfc((σ/τ − t/σ)/√2) without overflow."""
+    u = (sigma / time - t / sigma) / np.sqrt(2.0)
+    gauss = np.exp(-0.5 * (t / sigma) ** 2)
+    result = np.empty_like(t)
+    near = u > -5.0
+    result[near] = gauss[near] * erfcx(u[near])
+    far = ~near
+    # here erfc(u) = 2 to 1e-11, and erfcx would overflow further out
+    result[far] = 2.0 * np.exp(0.5 * (sigma / time) ** 2 - t[far] / time) - (
+        gauss[far] * erfcx(-u[far])
+    )
+    return result
+
+
+def smeared_exponential_integral(delay: Floats, time: float, sigma: float) -> Floats:
+    """Return ∫₀ᵗ of `smeared_exponential`: exact bin averages come from its differences.
+
+    H(t) = ½τ·[A(−t) − A(t)] + τ·erf(t/√2σ), A(t) = e^(σ²/2τ² − t/τ)·erfc((σ/τ − t/σ)/√2).
+
+    Examples
+    --------
+    >>> h = smeared_exponential_integral(np.array([-50.0, 50.0]), 1.0, 0.3)
+    >>> bool(np.isclose(h[1] - h[0], 2.0))
+    True
+    """
+    t = np.asarray(delay, dtype=np.float64)
+    size = np.abs(t)
+    far = size > 9.0 * sigma + 9.0 * sigma**2 / time
+    result = np.empty_like(t)
+    # beyond the response only its first moment is left: A(t) = 2·e^(σ²/2τ² − t/τ), A(−t) = 0
+    result[far] = time * (1.0 - np.exp(0.5 * (sigma / time) ** 2 - size[far] / time))
+    near = ~far
+    if near.any():
+        s = size[near]
+        if sigma > 0.0:
+            swing = _one_side(-s, time, sigma) - _one_side(s, time, sigma)
+            result[near] = time * (0.5 * swing + erf(s / (np.sqrt(2.0) * sigma)))
+        else:
+            result[near] = time * (1.0 - np.exp(-s / time))
+    return np.asarray(np.copysign(result, t))
+
+
+def bin_average(edges: Floats, centre: float, time: float, sigma: float) -> Floats:
+    """Return the mean of the smeared two-sided exponential around `centre` over each bin.
+
+    Parameters
+    ----------
+    edges : array of shape (n + 1,)
+        Bin edges; `centre`, `time` and `sigma` in the same unit.
+    """
+    whole = smeared_exponential_integral(edges - centre, time, sigma)
+    return np.asarray(np.diff(whole) / np.diff(edges))
+
+
+def periodic_decay(edges: Floats, period: float, time: float, shift: float, sigma: float) -> Floats:
+    """Return the share of an exponential decay that falls into each bin of one laser period.
+
+    The decay e^(−t/τ)/τ starts at `shift`, is smeared by a normal law of width σ and wraps around
+    the period; the shares of bins that cover a whole period sum to 1.
+
+    Examples
+    --------
+    >>> shares = periodic_decay(np.linspace(0.0, 10.0, 51), 10.0, 4.0, 1.0, 0.2)
+    >>> bool(np.isclose(shares.sum(), 1.0))
+    True
+    """
+    t = np.asarray(edges, dtype=np.float64) - shift
+    # cycles in which the decay (40 τ) or the response (9 σ) still lives
+    first = int(np.floor((t.min() - 9.0 * sigma) / period)) - 1
+    turns = np.floor((t + 9.0 * sigma) / period)
+    local = t - turns * period
+    # a full turn adds 1; earlier pulses leave the geometric tail 1/(1 − e^(−T/τ))
+    tail = 1.0 / -np.expm1(-period / time)
+    whole = turns + _cumulative_wrapped(local, period, time, sigma, tail)
+    return np.asarray(np.diff(whole)) if first is not None else whole
+
+
+def _cumulative_wrapped(
+    t: Floats, period: float, time: float, sigma: float, tail: float
+) -> Floats:
+    """Return the cumulative share of pulses at 0, −T, −2T … seen at −9σ ≤ t < T − 9σ, up to a constant."""
+    past = np.exp(-(t + period) / time + 0.5 * (sigma / time) ** 2) * tail
+    if sigma <= 0.0:
+        return np.where(t >= 0.0, 1.0 - np.exp(-t / time), 0.0) - past
+    rise = 0.5 * (1.0 + erf(t / (np.sqrt(2.0) * sigma))) - 0.5 * _one_side(t, time, sigma)
+    return np.asarray(rise - past)
