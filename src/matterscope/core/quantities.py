@@ -6,7 +6,10 @@ In: nothing. Out: the vocabulary; a test holds every estimate of the package to 
 from __future__ import annotations
 
 QUANTITIES: dict[str, tuple[str, str]] = {
-    "verdict": ("1", "PASS, WARN or FAIL: whether a file can be trusted"),
+    "verdict": (
+        "1",
+        "PASS, WARN or FAIL of a file; single, not single or cannot tell of an emitter",
+    ),
     # spectra
     "coordination_number": (
         "1",
@@ -29,6 +32,16 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),
     "purity": ("1", "1 − g2(0)"),
     "antibunching_time": ("ns", "recovery time of the antibunching dip"),
+    "second_emitter_share": ("1", "largest share of the light that a second emitter can have"),
+    "delay": ("ns", "position of zero delay: second channel − first channel"),
+    "laser_period": ("ns", "time between two laser pulses"),
+    "bunching_1": ("1", "amplitude of the slower-than-dip bunching in g2"),
+    "bunching_time_1": ("ns", "decay time of the bunching"),
+    "bunching_2": ("1", "amplitude of the second bunching term in g2"),
+    "bunching_time_2": ("ns", "decay time of the second bunching term"),
+    "g2_zero_jitter_shift": ("1", "change of g2(0) with the assumed jitter of the detectors"),
+    "first_rate": ("counts/s", "mean count rate of the first channel"),
+    "second_rate": ("counts/s", "mean count rate of the second channel"),
     # emitters: ions and arrays
     "projected_range": ("nm", "mean depth at which ions stop"),
     "range_straggle": ("nm", "standard deviation of the depth at which ions stop"),

@@ -8,6 +8,9 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
+        # photons
+        "g2": ("antibunching:infer_g2", "G2Settings"),
+        "simulate_stream": ("sources:simulate_stream", ""),
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),
         "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),

@@ -179,7 +179,10 @@ class PairHistogram:
         carried = self._time.size
         times, channels = time, channel
         if carried:
-            times, channels = np.concatenate([self._time, time]), np.concatenate([self._channel, channel])
+            times, channels = (
+                np.concatenate([self._time, time]),
+                np.concatenate([self._channel, channel]),
+            )
         _count_pairs(
             times, channels, carried, self.pair, (self.low, self.width, self.reach), self.counts
         )
@@ -414,7 +417,13 @@ class _Level:
         right = np.array([self.totals[1] - self.head[:k].sum() for k in lags])
         expected = left * right / (self.bins - lags)
         return np.column_stack(
-            [(lags - 0.5) * width, (lags + 0.5) * width, lags * width, self.sums[: lags.size], expected]
+            [
+                (lags - 0.5) * width,
+                (lags + 0.5) * width,
+                lags * width,
+                self.sums[: lags.size],
+                expected,
+            ]
         )
 
 

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from matterscope.core.settings import Settings, option
+
+
+class G2Settings(Settings):
+    """Settings of `emitters g2`."""
+
+    channels: tuple[int, ...] = option(
+        (), "The two channels to correlate, inputs from 1, SYNC is 0; empty: the two brightest."
+    )
+    excitation: Literal["auto", "continuous", "pulsed"] = option(
+        "auto", "How the emitter was driven; auto looks for a train of peaks."
+    )
+    period: float | None = option(None, "Laser period, where it is known.", units="ns", gt=0)
+    delay: float | None = option(
+        None, "Cable delay, second channel − first; empty: found.", units="ns"
+    )
+    fix_delay: bool = option(False, "Hold the delay of the dip at the given one.", advanced=True)
+    window: float = option(500.0, "Half width of the window that is searched.", units="ns", gt=0)
+    fit_window: float = option(200.0, "Half width of the window that is fitted.", units="ns", gt=0)
+    bin_width: float = option(0.25, "Bin width of the fitted histogram.", units="ns", ge=0.05)
+    jitter: float = option(
+        350.0, "Response of one detector, full width at half maximum.", units="ps", ge=0
+    )
+    signal_fraction: float | None = option(
+        None, "Share of the counts that come from the emitter.", gt=0, le=1
+    )
+    bunching_terms: Literal["auto", "0", "1", "2"] = option(
+        "auto", "Bunching exponentials in the model (two levels: 0, three levels: 1)."
+    )
+    mask: tuple[str, ...] = option((), "Delays left out, LOW:HIGH in ns (after-flash).")
+    longest_lag: float = option(
+        1.0, "Longest lag of the logarithmic g2; 0: none.", units="s", ge=0, le=1e4
+    )
 
 
 class PlanSettings(Settings):

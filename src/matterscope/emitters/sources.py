@@ -226,7 +226,11 @@ def _truth(emitters: Sequence[ThreeLevels], setup: Detection) -> dict[str, Any]:
     rates = np.array([e.emission_rate() for e in emitters])
     ideal = 1.0 - float((rates**2).sum() / rates.sum() ** 2)
     share = 1.0 - setup.background
-    return {"g2_zero_ideal": ideal, "g2_zero": 1.0 - share**2 * (1.0 - ideal), "emitters": len(rates)}
+    return {
+        "g2_zero_ideal": ideal,
+        "g2_zero": 1.0 - share**2 * (1.0 - ideal),
+        "emitters": len(rates),
+    }
 
 
 def _detect(
@@ -273,6 +277,8 @@ PRESETS: dict[str, StreamPreset] = {
     "nv": StreamPreset(ThreeLevels(2e7, 7e7, 8e6, 3.3e6), Detection(efficiency=0.02)),
     # quantum dot under a pulsed laser
     "dot": StreamPreset(
-        ThreeLevels(1e9, 1.2e9), Detection(efficiency=0.05, background=0.01), Excitation(12.5e-9, 0.3)
+        ThreeLevels(1e9, 1.2e9),
+        Detection(efficiency=0.05, background=0.01),
+        Excitation(12.5e-9, 0.3),
     ),
 }

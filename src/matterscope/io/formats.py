@@ -76,6 +76,20 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
         ("patterns",),
         "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
+        "picoquant",
+        "picoquant",
+        (".ptu", ".ht2", ".ht3", ".pt2", ".pt3", ".t3r"),
+        ("photons",),
+        "PicoQuant time tags: PTU (all T2 and T3 record types), HT2/HT3, PT2/PT3, T3R",
+        writes=True,
+    ),
+    Format("qutag", "qutag", (".qutag", ".bin"), ("photons",), "quTAG binary time tags"),
+    Format(
+        "histogram-text",
+        "histograms",
+        (".dat", ".csv", ".txt", ".tsv"),
+        ("histogram",),
+        "coincidence or decay histogram as text: qudi autocorrelation, columns with a time unit",
     ),
 )
 

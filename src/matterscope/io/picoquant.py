@@ -176,7 +176,9 @@ def _open_hydra(path: Path, head: bytes) -> TagFile:
     fields |= more
     version = str(fields["FormatVersion"])
     mode = fields["MeasurementMode"]
-    code = (0x01000000 if version.startswith("2") else 0) | (0x00010204 if mode == 2 else 0x00010304)
+    code = (0x01000000 if version.startswith("2") else 0) | (
+        0x00010204 if mode == 2 else 0x00010304
+    )
     kind = _record_type(code, str(path))
     tick = float(fields["Resolution"])
     if mode == 3:

@@ -74,7 +74,9 @@ def _tag_value(kind: int, value: int, data: bytes, at: int, where: str) -> tuple
         return list(struct.unpack(f"<{value // 8}d", block[: value // 8 * 8])), at + value
     if kind == _BLOB:
         return block.hex(), at + value
-    return block.decode("utf-16-le" if kind == _WIDE else "utf-8", "replace").rstrip("\0"), at + value
+    return block.decode("utf-16-le" if kind == _WIDE else "utf-8", "replace").rstrip(
+        "\0"
+    ), at + value
 
 
 def date_of(days: float) -> str:
@@ -114,13 +116,20 @@ _DISPLAY = (
     *_ints("RepeatMode", "RepeatsPerCurve", "RepeatTime", "RepeatWaitTime"),
     ("ScriptName", "20s"),
 )
-_AXES = _ints("DisplayLinLog", "DisplayTimeAxisFrom", "DisplayTimeAxisTo", "DisplayCountAxisFrom", "DisplayCountAxisTo")  # fmt: skip
-_TEXT = (("Ident", "16s"), ("FormatVersion", "6s"), ("CreatorName", "18s"), ("CreatorVersion", "12s"), ("FileTime", "18s"), ("CRLF", "2s"), ("Comment", "256s"))  # fmt: skip
+_AXES = _ints("DisplayLinLog", "DisplayTimeAxisFrom", "DisplayTimeAxisTo", "DisplayCountAxisFrom", "DisplayCountAxisTo")
+_TEXT = (("Ident", "16s"), ("FormatVersion", "6s"), ("CreatorName", "18s"), ("CreatorVersion", "12s"), ("FileTime", "18s"), ("CRLF", "2s"), ("Comment", "256s"))
 
 HYDRA_COMMON = Layout(
     (
         *_TEXT,
-        *_ints("NumberOfCurves", "BitsPerRecord", "ActiveCurve", "MeasurementMode", "SubMode", "Binning"),  # fmt: skip
+        *_ints(
+            "NumberOfCurves",
+            "BitsPerRecord",
+            "ActiveCurve",
+            "MeasurementMode",
+            "SubMode",
+            "Binning",
+        ),
         ("Resolution", "d"),
         *_ints("Offset", "AcquisitionTime"),
         ("StopAt", "I"),
@@ -137,22 +146,49 @@ HYDRA_COMMON = Layout(
         *_ints("SyncDivider", "SyncCFDLevel", "SyncCFDZeroCross", "SyncOffset"),
     )
 )
-HYDRA_TTTR = Layout((*_ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q")))  # fmt: skip
+HYDRA_TTTR = Layout((*_ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q")))
 PICO_COMMON = Layout(
     (
         *_TEXT,
-        *_ints("NumberOfCurves", "BitsPerRecord", "RoutingChannels", "NumberOfBoards", "ActiveCurve", "MeasurementMode", "SubMode", "RangeNo", "Offset", "AcquisitionTime", "StopAt", "StopOnOvfl", "Restart"),  # fmt: skip
+        *_ints(
+            "NumberOfCurves",
+            "BitsPerRecord",
+            "RoutingChannels",
+            "NumberOfBoards",
+            "ActiveCurve",
+            "MeasurementMode",
+            "SubMode",
+            "RangeNo",
+            "Offset",
+            "AcquisitionTime",
+            "StopAt",
+            "StopOnOvfl",
+            "Restart",
+        ),
         *_AXES,
         *_DISPLAY,
         ("HardwareIdent", "16s"),
         ("HardwareVersion", "8s"),
-        *_ints("HardwareSerial", "SyncDivider", "CFDZeroCross0", "CFDLevel0", "CFDZeroCross1", "CFDLevel1"),  # fmt: skip
+        *_ints(
+            "HardwareSerial",
+            "SyncDivider",
+            "CFDZeroCross0",
+            "CFDLevel0",
+            "CFDZeroCross1",
+            "CFDLevel1",
+        ),
         ("Resolution", "f"),
         *_ints("RouterModelCode", "RouterEnabled"),
-        *_many("RouterChannel", 4, *_ints("InputType", "InputLevel", "InputEdge", "CFDPresent", "CFDLevel", "CFDZeroCross")),  # fmt: skip
+        *_many(
+            "RouterChannel",
+            4,
+            *_ints(
+                "InputType", "InputLevel", "InputEdge", "CFDPresent", "CFDLevel", "CFDZeroCross"
+            ),
+        ),
     )
 )
-PICO_TTTR = Layout(_ints("ExternalDevices", "Reserved1", "Reserved2", "InputRate0", "InputRate1", "StopAfter", "StopReason", "NumberOfRecords", "ImgHdrSize"))  # fmt: skip
+PICO_TTTR = Layout(_ints("ExternalDevices", "Reserved1", "Reserved2", "InputRate0", "InputRate1", "StopAfter", "StopReason", "NumberOfRecords", "ImgHdrSize"))
 TIMEHARP_COMMON = Layout(
     (
         ("Ident", "16s"),
@@ -161,12 +197,27 @@ TIMEHARP_COMMON = Layout(
         ("FileTime", "18s"),
         ("CRLF", "2s"),
         ("Comment", "256s"),
-        *_ints("NumberOfChannels", "NumberOfCurves", "BitsPerChannel", "RoutingChannels", "NumberOfBoards", "ActiveCurve", "MeasurementMode", "SubMode", "RangeNo", "Offset", "AcquisitionTime", "StopAt", "StopOnOvfl", "Restart"),  # fmt: skip
+        *_ints(
+            "NumberOfChannels",
+            "NumberOfCurves",
+            "BitsPerChannel",
+            "RoutingChannels",
+            "NumberOfBoards",
+            "ActiveCurve",
+            "MeasurementMode",
+            "SubMode",
+            "RangeNo",
+            "Offset",
+            "AcquisitionTime",
+            "StopAt",
+            "StopOnOvfl",
+            "Restart",
+        ),
         *_AXES,
         *_DISPLAY,
     )
 )
-TIMEHARP_TTTR = Layout((*_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"), ("Resolution", "f"), *_ints("GlobalClock", "ExternalDevices", "Reserved1", "Reserved2", "Reserved3", "Reserved4", "Reserved5", "SyncRate", "AverageCFDRate", "StopAfter", "StopReason", "NumberOfRecords", "SpecialHeaderLength")))  # fmt: skip
+TIMEHARP_TTTR = Layout((*_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"), ("Resolution", "f"), *_ints("GlobalClock", "ExternalDevices", "Reserved1", "Reserved2", "Reserved3", "Reserved4", "Reserved5", "SyncRate", "AverageCFDRate", "StopAfter", "StopReason", "NumberOfRecords", "SpecialHeaderLength")))
 
 
 def fixed(layout: Layout, data: bytes, at: int, where: str) -> tuple[dict[str, Any], int]:
@@ -189,6 +240,8 @@ def fixed(layout: Layout, data: bytes, at: int, where: str) -> tuple[dict[str, A
     found: dict[str, Any] = {}
     for (name, _), value in zip(layout.fields, code.unpack_from(data, at), strict=True):
         found[name] = (
-            value.split(b"\0", 1)[0].decode("latin-1").strip() if isinstance(value, bytes) else value
+            value.split(b"\0", 1)[0].decode("latin-1").strip()
+            if isinstance(value, bytes)
+            else value
         )
     return found, at + code.size

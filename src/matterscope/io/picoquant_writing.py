@@ -57,7 +57,9 @@ def write_ptu(
         raise ConfigError(
             "cannot write this record type",
             got=record_type,
-            expected=", ".join(f"{c:#x}" for c, t in RECORD_TYPES.items() if t.layout != "timeharp"),
+            expected=", ".join(
+                f"{c:#x}" for c, t in RECORD_TYPES.items() if t.layout != "timeharp"
+            ),
         )
     time = np.asarray(dataset["time"].values, np.int64)
     channel = np.asarray(dataset["channel"].values, np.int64)
@@ -79,7 +81,10 @@ def write_ptu(
         syncs = np.floor((time - delay) / period + 0.5).astype(np.int64)
         words = _t3_words(syncs, np.round(delay / bin_ps).astype(np.int64), channel, kind)
         header += [("MeasDesc_GlobalResolution", period * 1e-12)]
-        header += [("MeasDesc_Resolution", bin_ps * 1e-12), ("TTResult_SyncRate", round(1e12 / period))]
+        header += [
+            ("MeasDesc_Resolution", bin_ps * 1e-12),
+            ("TTResult_SyncRate", round(1e12 / period)),
+        ]
     span = (int(time[-1]) // 1_000_000_000 + 1) if time.size else 0
     header += [("MeasDesc_AcquisitionTime", span), ("TTResult_NumberOfRecords", int(words.size))]
     text = b"".join(tag(n, v) for n, v in header) + tag("Header_End", None)

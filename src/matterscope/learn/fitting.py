@@ -160,7 +160,9 @@ class Fit:
             return Interval(level, None, self._edge(name, z))
         return Interval(level, self._edge(name, -z), None)
 
-    def quantity(self, name: str, levels: Iterable[float] = LEVELS, factor: float = 1.0) -> Quantity:
+    def quantity(
+        self, name: str, levels: Iterable[float] = LEVELS, factor: float = 1.0
+    ) -> Quantity:
         """Return the parameter as a quantity, value and profile intervals times `factor`."""
         parameter = self.parameters[self.index(name)]
         if parameter.fixed:
@@ -184,9 +186,11 @@ class Fit:
         """Return the value at which the profile has risen by ½z² on the side of the sign of z."""
         i = self.index(name)
         parameter = self.parameters[i]
-        wall = parameter.inward(parameter.high if z > 0 else parameter.low) if np.isfinite(
-            parameter.high if z > 0 else parameter.low
-        ) else np.copysign(np.inf, z)
+        wall = (
+            parameter.inward(parameter.high if z > 0 else parameter.low)
+            if np.isfinite(parameter.high if z > 0 else parameter.low)
+            else np.copysign(np.inf, z)
+        )
         step = float(np.sqrt(max(self.covariance()[i, i], 0.0)))
         if not np.isfinite(step) or step <= 0.0:
             step = 0.1 * max(abs(self.x[i]), 1e-3)

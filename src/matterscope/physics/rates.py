@@ -177,9 +177,7 @@ def periodic_decay(edges: Floats, period: float, time: float, shift: float, sigm
     return np.asarray(np.diff(whole)) if first is not None else whole
 
 
-def _cumulative_wrapped(
-    t: Floats, period: float, time: float, sigma: float, tail: float
-) -> Floats:
+def _cumulative_wrapped(t: Floats, period: float, time: float, sigma: float, tail: float) -> Floats:
     """Return the cumulative share of pulses at 0, −T, −2T … seen at −9σ ≤ t < T − 9σ, up to a constant."""
     past = np.exp(-(t + period) / time + 0.5 * (sigma / time) ** 2) * tail
     if sigma <= 0.0:

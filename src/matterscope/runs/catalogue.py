@@ -66,6 +66,11 @@ VERBS: dict[str, Verb] = {
         "together",
     ),
     # emitters: photons
+    "emitters g2": Verb(
+        "matterscope.emitters.antibunching:infer_g2",
+        "matterscope.emitters.settings:G2Settings",
+        "Say whether it is one emitter: g2(0), times, purity and a verdict",
+    ),
     # emitters: arrays, ions, spectra, identity
     "emitters plan": Verb(
         "matterscope.emitters.planning:plan_array",

@@ -1,0 +1,560 @@
+"""Is it one emitter? g2 of a photon stream or of a coincidence histogram, with every correction shown.
+
+In: time tags or a histogram. Out: g2(0), times, purity, the largest share of a second emitter, and a
+verdict that can say "cannot tell". Continuous and pulsed excitation are told apart by the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.errors import SchemaError
+from matterscope.core.estimates import Estimate, Interval, Quantity, refused
+from matterscope.emitters import photon_pictures as pictures
+from matterscope.emitters.correlation import (
+    Coincidences,
+    LogCorrelation,
+    LogCorrelator,
+    PairHistogram,
+)
+from matterscope.emitters.dips import (
+    DipFit,
+    find_dip,
+    fit_dip,
+    pair_response,
+    second_emitter_share,
+)
+from matterscope.emitters.pulsed import Comb, PulsedPeaks, find_comb, measure_peaks, ratio_interval
+from matterscope.emitters.streams import (
+    Stream,
+    Survey,
+    choose_pair,
+    open_stream,
+    pair_blocks,
+    survey,
+)
+
+if TYPE_CHECKING:
+    from matterscope.emitters.settings import G2Settings
+
+FINE_PS = 50
+"""Bin of the search histogram, ps."""
+REFERENCES = [
+    "Hanbury Brown and Twiss, Nature 177, 27 (1956)",
+    "Laurence, Fore and Huser, Opt. Lett. 31, 829 (2006): exact finite-window normalisation",
+    "Kitson et al., Phys. Rev. A 58, 620 (1998): three-level g2",
+    "Clopper and Pearson, Biometrika 26, 404 (1934): binomial interval",
+]
+
+
+@dataclass
+class Evidence:
+    """A coincidence histogram with what is known about it."""
+
+    histogram: Coincidences
+    free_scale: bool
+    origin: str
+    found: Survey | None = None
+    pair: tuple[int, int] = (1, 2)
+    stream: Stream | None = None
+    flags: list[dict[str, str]] = field(default_factory=list)
+
+
+def infer_g2(inputs: list[Input], settings: G2Settings, call: Call) -> list[Estimate]:
+    """Return one estimate per input: g2(0) and what it says about the number of emitters."""
+    return [_one(given, settings, call) for given in inputs]
+
+
+def _one(given: Input, settings: G2Settings, call: Call) -> Estimate:
+    evidence = gather(given, settings)
+    estimate = Estimate("emitters g2", given.ref)
+    for f in evidence.flags:
+        estimate.flag(f["code"], f["message"], f.get("remedy", ""))
+    estimate.provenance = {"references": REFERENCES, "settings": settings.model_dump()}
+    comb = _comb(evidence.histogram, settings)
+    if comb is not None:
+        delay = _pulsed(estimate, evidence, comb, settings, call)
+    else:
+        delay = _continuous(estimate, evidence, settings, call)
+    _describe_stream(estimate, evidence)
+    if evidence.stream is not None and settings.longest_lag > 0:
+        log = log_g2(evidence, delay, settings)
+        _add_log(estimate, log)
+    return estimate
+
+
+def gather(given: Input, settings: G2Settings) -> Evidence:
+    """Return the coincidences of a stream (counted here) or of a stored histogram."""
+    kind = _kind(given)
+    if kind == "histogram":
+        return _stored(given)
+    stream = open_stream(given)
+    found = survey(stream)
+    pair = choose_pair(found, settings.channels, given.source)
+    reach = int(settings.window * 1000)
+    around = int((settings.delay or 0.0) * 1000)
+    histogram = count_pairs(stream, pair, around - reach, around + reach)
+    evidence = Evidence(histogram, False, "stream", found, pair, stream, stream.flags)
+    low_rate = float(histogram.expected.mean()) * 1000 / FINE_PS
+    if settings.delay is None and low_rate > 1.0 and not _has_structure(histogram):
+        # a long cable moves the dip out of the window: look in a ten times wider one
+        wide = count_pairs(stream, pair, -10 * reach, 10 * reach, 4 * FINE_PS)
+        position, _, significance = find_dip(
+            wide.edges / 1e3, wide.counts.astype(float), wide.expected
+        )
+        if significance > 6.0:
+            centre = int(position * 1000)
+            evidence.histogram = count_pairs(stream, pair, centre - reach, centre + reach)
+            evidence.flags.append(
+                {
+                    "code": "dip-outside-window",
+                    "message": f"no dip within ±{settings.window:g} ns; found at {position:+.1f} ns (channel {pair[1]} − channel {pair[0]})",
+                    "remedy": f"--delay {position:.1f} says so from the start",
+                }
+            )
+    return evidence
+
+
+def _kind(given: Input) -> str:
+    if given.data is not None:
+        data = given.data[0] if isinstance(given.data, list) else given.data
+        return str(data.attrs.get("kind", ""))
+    from matterscope.io.reading import sniff
+
+    assert given.path is not None
+    entry = sniff(given.path)
+    if "photons" in entry.kinds or "*" in entry.kinds:
+        return "photons"
+    if "histogram" in entry.kinds:
+        return "histogram"
+    raise SchemaError(
+        "this file holds no photon stream and no coincidence histogram",
+        where=given.source,
+        got=entry.name,
+        hint="emitters g2 takes time tags or histograms",
+    )
+
+
+def _stored(given: Input) -> Evidence:
+    from matterscope.io import measurements
+
+    m = measurements(given, "histogram")[0]
+    axis = "lag" if "lag" in m["counts"].dims else "delay"
+    lag, counts = m[axis].values.astype(float), m["counts"].values
+    counts = counts.reshape(-1, lag.size).sum(
+        0, dtype=np.int64 if counts.dtype.kind in "iub" else float
+    )
+    middle = 0.5 * (lag[1:] + lag[:-1])
+    edges = np.concatenate([[1.5 * lag[0] - 0.5 * lag[1]], middle, [1.5 * lag[-1] - 0.5 * lag[-2]]])
+    known = "expected" in m
+    expected = (
+        m["expected"].values.reshape(-1, lag.size).sum(0)
+        if known
+        else np.diff(edges) / np.diff(edges).mean() * max(float(np.median(counts)), 1e-9)
+    )
+    histogram = Coincidences(edges, counts, np.asarray(expected, float), (0, 0), 0.0)
+    flags = list(m.attrs.get("flags") or ())
+    return Evidence(histogram, not known, "histogram", flags=flags)
+
+
+def count_pairs(
+    stream: Stream, pair: tuple[int, int], low: int, high: int, width: int = FINE_PS
+) -> Coincidences:
+    """Return the coincidence histogram of a stream between two delays, ps."""
+    counter = PairHistogram(pair, low, high, width)
+    for time, channel in stream.blocks():
+        counter.add(time, channel)
+    return counter.result()
+
+
+def _has_structure(histogram: Coincidences) -> bool:
+    edges = histogram.edges.astype(float)
+    if find_comb(edges, histogram.counts.astype(float)) is not None:
+        return True
+    factor = max(histogram.counts.size // 4000, 1)
+    coarse = histogram.rebinned(factor)
+    return find_dip(coarse.edges / 1e3, coarse.counts.astype(float), coarse.expected)[2] > 5.0
+
+
+def _comb(histogram: Coincidences, settings: G2Settings) -> Comb | None:
+    if settings.excitation == "continuous":
+        return None
+    edges, counts = histogram.edges.astype(float), histogram.counts.astype(float)
+    period = settings.period * 1000 if settings.period else None
+    steady = np.ptp(np.diff(edges)) < 1e-6 * float(np.diff(edges).mean())
+    found = find_comb(edges, counts, period=period) if steady else None
+    if found is None and settings.excitation == "pulsed":
+        raise SchemaError(
+            "no train of pulses in these coincidences",
+            expected="peaks at a laser period",
+            hint="give --period, a wider --window, or --excitation continuous",
+        )
+    return found
+
+
+def parse_masks(texts: tuple[str, ...]) -> list[tuple[float, float]]:
+    """Return (low, high) ns of ``LOW:HIGH`` texts.
+
+    Examples
+    --------
+    >>> parse_masks(("40:52",))
+    [(40.0, 52.0)]
+    """
+    from matterscope.core.errors import ConfigError
+
+    found = []
+    for text in texts:
+        low, colon, high = text.partition(":")
+        try:
+            pair = (float(low), float(high))
+        except ValueError:
+            pair = (1.0, 0.0)
+        if not colon or pair[0] >= pair[1]:
+            raise ConfigError(
+                "a mask is LOW:HIGH in ns of emitters g2", got=repr(text), expected="e.g. 40:52"
+            )
+        found.append(pair)
+    return found
+
+
+def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, call: Call) -> float:
+    """Fit the dip; return its delay, ps."""
+    masks = parse_masks(settings.mask)
+    edges, counts, expected = fit_window(evidence, settings)
+    centre = 0.5 * (edges[1:] + edges[:-1])
+    keep = np.ones(counts.size, bool)
+    for low, high in masks:
+        keep &= (centre < low) | (centre > high)
+    if settings.delay is None and _nothing_there(edges, counts, expected, evidence):
+        return _no_dip(estimate, edges, counts, expected)
+    found = fit_dip(
+        edges,
+        counts,
+        expected,
+        sigma=pair_response(settings.jitter),
+        delay=settings.delay if settings.fix_delay else None,
+        terms="auto" if settings.bunching_terms == "auto" else int(settings.bunching_terms),
+        free_scale=evidence.free_scale,
+        keep=keep,
+    )
+    _answer_dip(estimate, found, settings, call)
+    _jitter_sensitivity(estimate, found, evidence, settings)
+    background = settings.signal_fraction**2 if settings.signal_fraction else None
+    estimate.pictures.append(pictures.dip_picture(found, masks, background))
+    return float(found.fit.values["delay"] * 1000)
+
+
+def fit_window(
+    evidence: Evidence, settings: G2Settings
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return edges (ns), counts and expectation of the fit: fine bins around the dip.
+
+    A stream is rebinned to `bin_width` within ±`fit_window` ns of the deepest dip; a stored histogram
+    is taken as it is.
+    """
+    h = evidence.histogram
+    if evidence.origin == "stream":
+        factor = max(round(settings.bin_width * 1000 / FINE_PS), 1)
+        h = h.rebinned(factor)
+        centre = settings.delay
+        if centre is None:
+            centre = find_dip(h.edges / 1e3, h.counts.astype(float), h.expected)[0]
+        reach = settings.fit_window
+        h = h.window((centre - reach) * 1000, (centre + reach) * 1000)
+    return h.edges / 1000.0, h.counts.astype(float), h.expected
+
+
+def _nothing_there(edges: Any, counts: Any, expected: Any, evidence: Evidence) -> bool:
+    return find_dip(edges, counts, expected)[2] < 3.0
+
+
+def _no_dip(estimate: Estimate, edges: Any, counts: Any, expected: Any) -> float:
+    """Answer that no dip rises above the noise."""
+    estimate.flag(
+        "no-dip",
+        "no antibunching dip rises above the noise (3 σ after trials)",
+        "give the cable delay with --delay, widen --window, or record longer",
+    )
+    estimate.quantities = {
+        "g2_zero": refused("1", "no dip was found"),
+        "g2_zero_raw": refused("1", "no dip was found"),
+        "verdict": Quantity("cannot tell", "1", reason="no dip was found"),
+    }
+    ratio = counts / np.maximum(expected, 1e-12)
+    estimate.pictures.append(pictures.flat_picture(edges, ratio))
+    return 0.0
+
+
+def _answer_dip(estimate: Estimate, found: DipFit, settings: G2Settings, call: Call) -> None:
+    fit = found.fit
+    raw = fit.quantity("g2_zero", call.levels)
+    dip_pairs = _pairs_in_dip(found)
+    if dip_pairs < 10:
+        raw = Quantity(
+            fit.values["g2_zero"],
+            "1",
+            intervals=tuple(fit.limit("g2_zero", v) for v in call.levels),
+        )
+        estimate.flag(
+            "few-coincidences",
+            f"{dip_pairs:.0f} coincidences in the dip: only an upper limit is given",
+            "record longer",
+        )
+    answer_purity(estimate, raw, settings)
+    if fit.parameters[fit.index("delay")].fixed:
+        estimate.quantities["delay"] = Quantity(fit.values["delay"], "ns", reason="given")
+    else:
+        estimate.quantities["delay"] = fit.quantity("delay", call.levels)
+    estimate.quantities["antibunching_time"] = fit.quantity("antibunching_time", call.levels)
+    for k in range(found.model.terms):
+        for name in (f"bunching_{k + 1}", f"bunching_time_{k + 1}"):
+            estimate.quantities[name] = fit.quantity(name, call.levels)
+    if fit.weak:
+        estimate.flag(
+            "not-identifiable",
+            f"the data do not determine {', '.join(fit.weak)}",
+            "widen --fit-window or record longer",
+        )
+    if not fit.converged:
+        estimate.flag("not-converged", "the fit did not converge", "try another --bin-width")
+    estimate.diagnostics |= {
+        "mode": "continuous",
+        "chi_square_per_dof": found.chi_square,
+        "bunching_terms": found.model.terms,
+        "bic": {str(k): v for k, v in found.bic.items()},
+        "levels": found.model.terms + 2,
+        "response_sigma_ns": found.model.sigma,
+        "evaluations": fit.evaluations,
+    }
+
+
+def _pairs_in_dip(found: DipFit) -> float:
+    centre = 0.5 * (found.model.edges[1:] + found.model.edges[:-1])
+    values = found.fit.values
+    near = np.abs(centre - values["delay"]) < 2.0 * values["antibunching_time"]
+    return float(found.observed[near].sum())
+
+
+def _jitter_sensitivity(
+    estimate: Estimate, found: DipFit, evidence: Evidence, settings: G2Settings
+) -> None:
+    """Refit with half and one and a half times the assumed response; say what g2(0) does."""
+    values = {}
+    for factor in (0.5, 1.5):
+        again = fit_dip(
+            found.model.edges,
+            found.observed,
+            found.model.expected,
+            sigma=found.model.sigma * factor,
+            delay=found.fit.values["delay"],
+            terms=found.model.terms,
+            free_scale=evidence.free_scale,
+            keep=found.keep,
+        )
+        values[f"{factor * settings.jitter:g} ps"] = again.fit.values["g2_zero"]
+    spread = max(abs(v - found.fit.values["g2_zero"]) for v in values.values())
+    estimate.diagnostics["g2_zero_if_jitter"] = values
+    estimate.quantities["g2_zero_jitter_shift"] = Quantity(
+        spread, "1", reason="largest change of g2(0) when the assumed jitter is halved or times 1.5"
+    )
+
+
+def answer_purity(estimate: Estimate, raw: Quantity, settings: G2Settings) -> None:
+    """Add g2(0) raw and with the stated background removed, purity, second emitter's share, verdict.
+
+    g2 = 1 + (g2_raw − 1)/ρ², ρ the signal fraction on each detector.
+    """
+    share = settings.signal_fraction**2 if settings.signal_fraction else 1.0
+    clean = _mapped(raw, lambda g: max(1.0 + (g - 1.0) / share, 0.0))
+    estimate.quantities["g2_zero_raw"] = raw
+    estimate.quantities["g2_zero"] = clean
+    estimate.quantities["purity"] = _mapped(clean, lambda g: 1.0 - g, flip=True)
+    estimate.quantities["second_emitter_share"] = _mapped(clean, second_emitter_share)
+    if settings.signal_fraction is None:
+        estimate.flag(
+            "background-not-stated",
+            "no background was removed: g2(0) is an upper value for the emitter alone",
+            "--signal-fraction states the share of counts that come from the emitter",
+        )
+    estimate.quantities["verdict"] = verdict_of(clean, settings)
+
+
+def verdict_of(g2: Quantity, settings: G2Settings) -> Quantity:
+    """Return "single", "not single" or "cannot tell", decided by the 95 % interval of g2(0) against ½."""
+    found = g2.interval(0.95)
+    word = "cannot tell"
+    if found is not None and found.high is not None and found.high < 0.5:
+        word = "single"
+    elif found is not None and found.low is not None and found.low > 0.5:
+        word = "not single"
+    base = f"the 95 % interval of g2(0) {'lies below' if word == 'single' else 'lies above' if word == 'not single' else 'reaches across'} ½"
+    told = "background as stated" if settings.signal_fraction else "no background removed"
+    return Quantity(
+        word, "1", reason=f"{base}; {told}; a weaker second emitter is bounded by its share"
+    )
+
+
+def _mapped(quantity: Quantity, change: Any, *, flip: bool = False) -> Quantity:
+    if not isinstance(quantity.value, (int, float)):
+        return quantity
+    bands = []
+    for i in quantity.intervals:
+        ends = [None if e is None else float(change(e)) for e in (i.low, i.high)]
+        bands.append(Interval(i.level, *(ends[::-1] if flip else ends)))
+    return Quantity(
+        float(change(quantity.value)), "1", intervals=tuple(bands), reason=quantity.reason
+    )
+
+
+def _pulsed(
+    estimate: Estimate, evidence: Evidence, comb: Comb, settings: G2Settings, call: Call
+) -> float:
+    """Measure the peaks; return the central delay, ps."""
+    h = evidence.histogram
+    delay = None if settings.delay is None else settings.delay * 1000
+    peaks = measure_peaks(h.edges.astype(float), h.counts.astype(float), h.expected, comb, delay)
+    zero, sides = float(peaks.area[peaks.centre]), float(peaks.area[peaks.used].sum())
+    count = int(peaks.used.sum())
+    intervals = tuple(ratio_interval(zero, sides, count, level) for level in call.levels)
+    raw = Quantity(peaks.raw, "1", intervals=intervals)
+    # the envelope weights the side peaks by what they would be at zero delay
+    weight = (
+        peaks.corrected / peaks.raw
+        if peaks.raw
+        else float(peaks.side_mean / peaks.envelope[peaks.centre])
+    )
+    blinking = _mapped(raw, lambda g: g * weight)
+    answer_purity(estimate, blinking, settings)
+    estimate.quantities["g2_zero_raw"] = raw
+    found = float(peaks.position[peaks.centre]) / 1000.0
+    half = 0.5 * FINE_PS / 1000.0
+    estimate.quantities["delay"] = Quantity(
+        found, "ns", sigma=half, reason="phase of the pulse train"
+    )
+    estimate.quantities["laser_period"] = Quantity(
+        comb.period / 1000.0, "ns", reason="strongest line of the periodogram of the coincidences"
+    )
+    if peaks.chance > 1e-3 and delay is None:
+        estimate.flag(
+            "no-empty-peak",
+            f"no peak is emptier than chance allows (probability {peaks.chance:.2g} after trials)",
+            "this light is not antibunched, or the delay lies outside the window: --delay, --window",
+        )
+    if zero < 10:
+        estimate.flag(
+            "few-coincidences",
+            f"{zero:.0f} coincidences in the central peak: only an upper limit is given",
+            "record longer for an interval",
+        )
+    if peaks.blinking_amplitude > 0:
+        estimate.flag(
+            "slow-blinking",
+            f"side peaks rise towards zero delay by {100 * peaks.blinking_amplitude:.0f} % (blinking, {peaks.blinking_time / 1000:.0f} ns); g2_zero is taken against the envelope",
+        )
+    _report_peaks(estimate, peaks, comb)
+    estimate.pictures.append(pictures.peaks_picture(h, peaks, comb.period, []))
+    return float(peaks.position[peaks.centre])
+
+
+def _report_peaks(estimate: Estimate, peaks: PulsedPeaks, comb: Comb) -> None:
+    import pandas as pd
+
+    order = np.round((peaks.position - peaks.position[peaks.centre]) / comb.period).astype(int)
+    table = pd.DataFrame(
+        {
+            "peak": order,
+            "delay": peaks.position / 1000.0,
+            "area": peaks.area,
+            "area_sigma": np.sqrt(np.maximum(peaks.area, 1.0)),
+            "envelope": peaks.envelope,
+        }
+    )
+    table.attrs["units"] = {
+        "peak": "1",
+        "delay": "ns",
+        "area": "counts",
+        "area_sigma": "counts",
+        "envelope": "counts",
+    }
+    estimate.tables["peaks"] = table
+    estimate.diagnostics |= {
+        "mode": "pulsed",
+        "central_counts": float(peaks.area[peaks.centre]),
+        "side_peaks": int(peaks.used.sum()),
+        "side_mean": peaks.side_mean,
+        "near_mean": float(peaks.area[np.abs(order) <= 5][order[np.abs(order) <= 5] != 0].mean()),
+        "chance_of_empty_peak": peaks.chance,
+        "pulse_contrast": comb.contrast,
+        "overdispersion": peaks.overdispersion,
+        "pairs_over_uncorrelated": 0.0,
+    }
+
+
+def _describe_stream(estimate: Estimate, evidence: Evidence) -> None:
+    h = evidence.histogram
+    total = float(h.expected.sum())
+    if not evidence.free_scale and total > 0:
+        estimate.diagnostics["pairs_over_uncorrelated"] = float(h.counts.sum()) / total
+    found, stream = evidence.found, evidence.stream
+    if found is None or stream is None:
+        return
+    a, b = evidence.pair
+    estimate.diagnostics |= {
+        "channels": [a, b],
+        "sign": f"positive delay: channel {b} after channel {a}",
+        "events": {str(c): n for c, n in found.counts.items()},
+        "clock_channels_ps": {str(c): p for c, p in found.clocks.items()},
+        "duration_s": found.duration,
+        "stream": stream.about,
+    }
+    rates = {}
+    for c in evidence.pair:
+        rate = found.counts[c] / max(found.duration, 1e-12)
+        rates[c] = rate
+        name = "first" if c == a else "second"
+        half = np.sqrt(found.counts[c]) / max(found.duration, 1e-12)
+        estimate.quantities[f"{name}_rate"] = Quantity(
+            rate,
+            "counts/s",
+            sigma=float(half),
+            intervals=(Interval(0.68, rate - half, rate + half),),
+        )
+    duration = stream.acquisition
+    if duration and found.duration < 0.9 * duration and not estimate.flagged("cut-file"):
+        estimate.flag(
+            "short-recording",
+            f"the events span {found.duration:.3f} s, the header states {duration:.3f} s",
+            "the file may be cut",
+        )
+    traces = {f"channel {c}": found.traces[c] for c in evidence.pair}
+    estimate.pictures.append(pictures.rate_picture(traces, found.step * 1e-12))
+
+
+def log_g2(evidence: Evidence, delay: float, settings: G2Settings) -> LogCorrelation:
+    """Return g2 over logarithmic lags, both orders of the detectors, the delay taken out."""
+    assert evidence.stream is not None
+    assert evidence.found is not None
+    pair, found = evidence.pair, evidence.found
+    longest = min(settings.longest_lag * 1e12, 0.25 * (found.last - found.first))
+    rate = min(found.counts[c] for c in pair) / max(found.duration, 1e-12)
+    forward, backward = LogCorrelator(longest, rate), LogCorrelator(longest, rate)
+    for a, b, until in pair_blocks(evidence.stream, pair, round(delay)):
+        forward.add(a, b, until)
+        backward.add(b, a, until)
+    return forward.result().plus(backward.result())
+
+
+def _add_log(estimate: Estimate, log: LogCorrelation) -> None:
+    if not log.lag.size:
+        return
+    lag = {"lag": ("lag", log.lag, {"units": "ps"})}
+    g2 = xr.DataArray(log.g2, lag, ("lag",), attrs={"units": "1"})
+    sigma = np.sqrt(np.maximum(log.counts, 1.0)) / log.expected
+    estimate.arrays["g2_log"] = g2
+    estimate.arrays["g2_log_sigma"] = xr.DataArray(sigma, lag, ("lag",), attrs={"units": "1"})
+    estimate.pictures.append(pictures.log_picture(log))
