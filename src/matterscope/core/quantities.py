@@ -40,6 +40,9 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "bunching_2": ("1", "amplitude of the second bunching term in g2"),
     "bunching_time_2": ("ns", "decay time of the second bunching term"),
     "g2_zero_jitter_shift": ("1", "change of g2(0) with the assumed jitter of the detectors"),
+    "emitters_in_stream": ("1", "number of emitters whose photons are in a stream"),
+    "photons": ("counts", "number of detected events"),
+    "total_rate": ("counts/s", "mean rate of all detected events"),
     "first_rate": ("counts/s", "mean count rate of the first channel"),
     "second_rate": ("counts/s", "mean count rate of the second channel"),
     # emitters: ions and arrays

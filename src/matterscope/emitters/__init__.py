@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy(
         # public name: ("module:function", "SettingsClass")
         # photons
         "g2": ("antibunching:infer_g2", "G2Settings"),
+        "simulate": ("simulation:simulate_emitters", "SimulateSettings"),
         "simulate_stream": ("sources:simulate_stream", ""),
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),

@@ -7,6 +7,7 @@ uncorrelated pair of detectors would give in the same finite window.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,14 @@ def _count_pairs(time: Any, channel: Any, first: int, pair: Any, grid: Any, coun
     bins = counts.size
     for i in range(n):
         c = channel[i]
-        if c != a and c != b:
+        if c != a and c != b:  # noqa: PLR1714 - compiled
             continue
         t = time[i]
         end = t + reach
         j = i + 1 if i + 1 > first else first
         while j < n and time[j] <= end:
             d = channel[j]
-            if d != c and (d == a or d == b):
+            if d != c and (d == a or d == b):  # noqa: PLR1714, SIM109 - compiled
                 gap = time[j] - t if c == a else t - time[j]
                 k = (gap - low) // width if gap >= low else -1
                 if 0 <= k < bins:
@@ -65,8 +66,7 @@ def _octave_pairs(starts: Any, stops: Any, shift: int, low: int, counts: Any) ->
         t = stops[k]
         while old < n and starts[old] <= t - high:
             old += 1
-        if new < old:
-            new = old
+        new = max(new, old)
         while new < n and starts[new] <= t - low:
             new += 1
         base = t - low
@@ -358,7 +358,7 @@ class LogCorrelator:
             width = 1 << shift
             grid = np.unique(np.clip(np.round((wanted - low) / width), 0, counts.size).astype(int))
             total = np.concatenate([[0], np.cumsum(counts)])
-            for i, j in zip(grid[:-1], grid[1:], strict=True):
+            for i, j in pairwise(grid.tolist()):
                 a, b = float(low + i * width), float(low + j * width)
                 lag = 0.5 * (a + b)
                 left = self.singles[0] - (

@@ -51,8 +51,9 @@ def find_comb(
     step, span, total = float(edges[1] - edges[0]), float(edges[-1] - edges[0]), float(counts.sum())
     if total < 50:
         return None
+    significance = float("inf")
     if period is None:
-        padded = 1 << int(np.ceil(np.log2(4 * counts.size)))
+        padded = 2 ** int(np.ceil(np.log2(4 * counts.size)))
         power = np.abs(np.fft.rfft(counts - _local_mean(counts), padded)) ** 2 / total
         frequency = np.fft.rfftfreq(padded, step)
         # at least ten periods in the window, and no faster than asked
@@ -65,12 +66,10 @@ def find_comb(
         first = lines[lines < 1.2 * lines[0]]
         top = first[np.argmax(power[first])]
         period = 1.0 / float(frequency[top])
-        trials = np.log10(max(np.count_nonzero(allowed), 1))
+        trials = np.log10(float(np.count_nonzero(allowed)))
         significance = float(power[top] / np.log(10.0) - trials)
         if significance < 6.0:
             return None
-    else:
-        significance = float("inf")
     period, phase = _refine(centre, counts, period, span)
     contrast = 2.0 * abs(phase) / total
     if contrast < 0.2:
@@ -166,7 +165,9 @@ def measure_peaks(
         middle = int(np.argmin((area - smooth) / np.sqrt(np.maximum(smooth, 1.0))))
     else:
         middle = int(np.argmin(np.abs(position - delay)))
-    return _with_envelope(position, area, level, middle, period)
+    return _with_envelope(
+        position.astype(np.float64), area, np.asarray(level, np.float64), middle, period
+    )
 
 
 def _smoothed(area: Floats) -> Floats:

@@ -39,6 +39,32 @@ class G2Settings(Settings):
     )
 
 
+class SimulateSettings(Settings):
+    """Settings of `emitters simulate KIND`."""
+
+    kind: Literal["stream"] = option("stream", "What is made.", positional=True)
+    preset: Literal["hbn", "nv", "dot"] = option("hbn", "Rates to begin with.")
+    pump: float | None = option(None, "Excitation rate k12.", units="1/s", gt=0)
+    emission: float | None = option(None, "Emission rate k21.", units="1/s", gt=0)
+    shelving: float | None = option(None, "Rate into the dark state k23.", units="1/s", ge=0)
+    deshelving: float | None = option(None, "Rate out of the dark state k31.", units="1/s", gt=0)
+    emitters: int = option(1, "Equal emitters seen together.", ge=1, le=100)
+    duration: float = option(0.5, "Length of the recording.", units="s", gt=0, le=3600)
+    efficiency: float = option(0.05, "Share of emitted photons that are detected.", gt=0, lt=1)
+    background: float = option(0.05, "Share of the counts that is background.", ge=0, lt=1)
+    jitter: float = option(150.0, "Standard deviation of a detector.", units="ps", ge=0)
+    dead_time: float = option(0.0, "Dead time of a detector.", units="ns", ge=0)
+    after_flash: float = option(
+        0.0, "Probability that a count makes the other detector count 46 ns later.", ge=0, le=0.5
+    )
+    delay: float = option(0.0, "Cable delay, channel 2 − channel 1.", units="ns")
+    period: float = option(0.0, "Laser period; 0: continuous.", units="ns", ge=0)
+    excitation: float = option(0.1, "Probability that a pulse excites.", gt=0, le=1)
+    blink_on: float = option(0.0, "Mean bright dwell time; 0: no blinking.", units="s", ge=0)
+    blink_off: float = option(0.0, "Mean dark dwell time.", units="s", ge=0)
+    format: Literal["ptu", "npz", "h5", "csv"] = option("ptu", "File format.")
+
+
 class PlanSettings(Settings):
     """Settings of `emitters plan`."""
 

@@ -142,12 +142,12 @@ def ordered(blocks: Blocks, name: str, reach: int, seen: list[int]) -> Blocks:
             continue
         seen[0] += int(np.count_nonzero(steps < 0))
         seen[1] = max(seen[1], worst)
-        time, channel = np.concatenate([held_t, time]), np.concatenate([held_c, channel])
-        order = np.argsort(time, kind="stable")
-        time, channel = time[order], channel[order]
-        cut = int(np.searchsorted(time, time[-1] - reach, "left"))
-        held_t, held_c = time[cut:], channel[cut:]
-        yield time[:cut], channel[:cut]
+        all_t, all_c = np.concatenate([held_t, time]), np.concatenate([held_c, channel])
+        order = np.argsort(all_t, kind="stable")
+        all_t, all_c = all_t[order], all_c[order]
+        cut = int(np.searchsorted(all_t, all_t[-1] - reach, "left"))
+        held_t, held_c = all_t[cut:], all_c[cut:]
+        yield all_t[:cut], all_c[:cut]
     if held_t.size:
         yield held_t, held_c
 

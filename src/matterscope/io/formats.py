@@ -85,6 +85,14 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("qutag", "qutag", (".qutag", ".bin"), ("photons",), "quTAG binary time tags"),
     Format(
+        "photon-table",
+        "photons",
+        (".npz", ".csv", ".h5", ".hdf5"),
+        ("photons",),
+        "photon tables: NPZ (ours, Swabian arrays), CSV, Photon-HDF5",
+        writes=True,
+    ),
+    Format(
         "histogram-text",
         "histograms",
         (".dat", ".csv", ".txt", ".tsv"),

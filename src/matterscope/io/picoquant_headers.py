@@ -116,8 +116,22 @@ _DISPLAY = (
     *_ints("RepeatMode", "RepeatsPerCurve", "RepeatTime", "RepeatWaitTime"),
     ("ScriptName", "20s"),
 )
-_AXES = _ints("DisplayLinLog", "DisplayTimeAxisFrom", "DisplayTimeAxisTo", "DisplayCountAxisFrom", "DisplayCountAxisTo")
-_TEXT = (("Ident", "16s"), ("FormatVersion", "6s"), ("CreatorName", "18s"), ("CreatorVersion", "12s"), ("FileTime", "18s"), ("CRLF", "2s"), ("Comment", "256s"))
+_AXES = _ints(
+    "DisplayLinLog",
+    "DisplayTimeAxisFrom",
+    "DisplayTimeAxisTo",
+    "DisplayCountAxisFrom",
+    "DisplayCountAxisTo",
+)
+_TEXT = (
+    ("Ident", "16s"),
+    ("FormatVersion", "6s"),
+    ("CreatorName", "18s"),
+    ("CreatorVersion", "12s"),
+    ("FileTime", "18s"),
+    ("CRLF", "2s"),
+    ("Comment", "256s"),
+)
 
 HYDRA_COMMON = Layout(
     (
@@ -146,7 +160,9 @@ HYDRA_COMMON = Layout(
         *_ints("SyncDivider", "SyncCFDLevel", "SyncCFDZeroCross", "SyncOffset"),
     )
 )
-HYDRA_TTTR = Layout((*_ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q")))
+HYDRA_TTTR = Layout(
+    (*_ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q"))
+)
 PICO_COMMON = Layout(
     (
         *_TEXT,
@@ -188,7 +204,19 @@ PICO_COMMON = Layout(
         ),
     )
 )
-PICO_TTTR = Layout(_ints("ExternalDevices", "Reserved1", "Reserved2", "InputRate0", "InputRate1", "StopAfter", "StopReason", "NumberOfRecords", "ImgHdrSize"))
+PICO_TTTR = Layout(
+    _ints(
+        "ExternalDevices",
+        "Reserved1",
+        "Reserved2",
+        "InputRate0",
+        "InputRate1",
+        "StopAfter",
+        "StopReason",
+        "NumberOfRecords",
+        "ImgHdrSize",
+    )
+)
 TIMEHARP_COMMON = Layout(
     (
         ("Ident", "16s"),
@@ -217,7 +245,27 @@ TIMEHARP_COMMON = Layout(
         *_DISPLAY,
     )
 )
-TIMEHARP_TTTR = Layout((*_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"), ("Resolution", "f"), *_ints("GlobalClock", "ExternalDevices", "Reserved1", "Reserved2", "Reserved3", "Reserved4", "Reserved5", "SyncRate", "AverageCFDRate", "StopAfter", "StopReason", "NumberOfRecords", "SpecialHeaderLength")))
+TIMEHARP_TTTR = Layout(
+    (
+        *_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"),
+        ("Resolution", "f"),
+        *_ints(
+            "GlobalClock",
+            "ExternalDevices",
+            "Reserved1",
+            "Reserved2",
+            "Reserved3",
+            "Reserved4",
+            "Reserved5",
+            "SyncRate",
+            "AverageCFDRate",
+            "StopAfter",
+            "StopReason",
+            "NumberOfRecords",
+            "SpecialHeaderLength",
+        ),
+    )
+)
 
 
 def fixed(layout: Layout, data: bytes, at: int, where: str) -> tuple[dict[str, Any], int]:

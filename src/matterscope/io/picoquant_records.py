@@ -53,13 +53,14 @@ RECORD_TYPES: dict[int, RecordType] = {
 def _hydra_t2(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out: Any) -> int:
     time, channel, _ = out
     num, den = scale
-    base, count, wraps = state[0], 0, 0
+    base, wraps = state[0], state[0] * 0
+    count = 0
     for k in range(records.size):
         word = np.int64(records[k])
         tag = word & 0x1FFFFFF
         lane = (word >> 25) & 0x7F
         if lane == 127:
-            step = max(tag, 1) if counted else 1
+            step = tag if counted and tag > 0 else 1
             base += wrap * step
             wraps += step
             continue
@@ -77,14 +78,15 @@ def _hydra_t2(records: Any, state: Any, wrap: int, counted: bool, scale: Any, ou
 def _hydra_t3(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out: Any) -> int:
     time, channel, delay = out
     period, resolution = scale
-    base, count, wraps = state[0], 0, 0
+    base, wraps = state[0], state[0] * 0
+    count = 0
     for k in range(records.size):
         word = np.int64(records[k])
         sync = word & 0x3FF
         bins = (word >> 10) & 0x7FFF
         lane = (word >> 25) & 0x7F
         if lane == 127:
-            step = max(sync, 1) if counted else 1
+            step = sync if counted and sync > 0 else 1
             base += wrap * step
             wraps += step
             continue
@@ -102,7 +104,8 @@ def _hydra_t3(records: Any, state: Any, wrap: int, counted: bool, scale: Any, ou
 def _pico_t2(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out: Any) -> int:
     time, channel, _ = out
     num, den = scale
-    base, count, wraps = state[0], 0, 0
+    base, wraps = state[0], state[0] * 0
+    count = 0
     for k in range(records.size):
         word = np.int64(records[k])
         tag = word & 0xFFFFFFF
@@ -124,7 +127,8 @@ def _pico_t2(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out
 def _pico_t3(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out: Any) -> int:
     time, channel, delay = out
     period, resolution = scale
-    base, count, wraps = state[0], 0, 0
+    base, wraps = state[0], state[0] * 0
+    count = 0
     for k in range(records.size):
         word = np.int64(records[k])
         sync = word & 0xFFFF
@@ -149,7 +153,8 @@ def _pico_t3(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out
 def _timeharp(records: Any, state: Any, wrap: int, counted: bool, scale: Any, out: Any) -> int:
     time, channel, delay = out
     tick, resolution = scale
-    base, count, wraps = state[0], 0, 0
+    base, wraps = state[0], state[0] * 0
+    count = 0
     for k in range(records.size):
         word = np.int64(records[k])
         tag = word & 0xFFFF

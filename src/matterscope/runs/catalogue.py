@@ -71,6 +71,12 @@ VERBS: dict[str, Verb] = {
         "matterscope.emitters.settings:G2Settings",
         "Say whether it is one emitter: g2(0), times, purity and a verdict",
     ),
+    "emitters simulate": Verb(
+        "matterscope.emitters.simulation:simulate_emitters",
+        "matterscope.emitters.settings:SimulateSettings",
+        "Make a photon stream (or another part of the twin) with a known truth",
+        "none",
+    ),
     # emitters: arrays, ions, spectra, identity
     "emitters plan": Verb(
         "matterscope.emitters.planning:plan_array",
