@@ -127,11 +127,14 @@ def _kind(given: Input) -> str:
     from matterscope.io.reading import sniff
 
     assert given.path is not None
-    entry = sniff(given.path)
-    if "photons" in entry.kinds or "*" in entry.kinds:
-        return "photons"
-    if "histogram" in entry.kinds:
-        return "histogram"
+    for kind in ("photons", "histogram"):
+        entry = sniff(given.path, kind)
+        if kind in entry.kinds:
+            return kind
+        if "*" in entry.kinds:
+            from matterscope.io import read
+
+            return str(read(given.path, selector=given.selector)[0].attrs["kind"])
     raise SchemaError(
         "this file holds no photon stream and no coincidence histogram",
         where=given.source,

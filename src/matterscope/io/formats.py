@@ -76,6 +76,8 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
         ("patterns",),
         "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
+    ),
+    Format(
         "picoquant",
         "picoquant",
         (".ptu", ".ht2", ".ht3", ".pt2", ".pt3", ".t3r"),
