@@ -1,0 +1,180 @@
+"""Coincidences as evidence: counted from a stream or taken from a stored histogram.
+
+In: an input of `emitters g2`. Out: a histogram with its expectation, wherever the dip may be, the
+window that is fitted, and the logarithmic g2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from matterscope.core.calls import Input
+from matterscope.core.errors import SchemaError
+from matterscope.emitters.correlation import (
+    Coincidences,
+    LogCorrelation,
+    LogCorrelator,
+    PairHistogram,
+)
+from matterscope.emitters.dips import find_dip
+from matterscope.emitters.pulsed import find_comb
+from matterscope.emitters.streams import (
+    Stream,
+    Survey,
+    choose_pair,
+    open_stream,
+    pair_blocks,
+    survey,
+)
+
+if TYPE_CHECKING:
+    from matterscope.emitters.settings import G2Settings
+
+FINE_PS = 50
+"""Bin of the search histogram, ps."""
+
+
+@dataclass
+class Evidence:
+    """A coincidence histogram with what is known about it."""
+
+    histogram: Coincidences
+    free_scale: bool
+    origin: str
+    found: Survey | None = None
+    pair: tuple[int, int] = (1, 2)
+    stream: Stream | None = None
+    flags: list[dict[str, str]] = field(default_factory=list)
+
+
+def gather(given: Input, settings: G2Settings) -> Evidence:
+    """Return the coincidences of a stream (counted here) or of a stored histogram."""
+    kind = _kind(given)
+    if kind == "histogram":
+        return _stored(given)
+    stream = open_stream(given)
+    found = survey(stream)
+    pair = choose_pair(found, settings.channels, given.source)
+    reach = int(settings.window * 1000)
+    around = int((settings.delay or 0.0) * 1000)
+    histogram = count_pairs(stream, pair, around - reach, around + reach)
+    evidence = Evidence(histogram, False, "stream", found, pair, stream, stream.flags)
+    low_rate = float(histogram.expected.mean()) * 1000 / FINE_PS
+    if settings.delay is None and low_rate > 1.0 and not _has_structure(histogram):
+        # a long cable moves the dip out of the window: look in a ten times wider one
+        wide = count_pairs(stream, pair, -10 * reach, 10 * reach, 4 * FINE_PS)
+        position, _, significance = find_dip(
+            wide.edges / 1e3, wide.counts.astype(float), wide.expected
+        )
+        if significance > 6.0:
+            centre = int(position * 1000)
+            evidence.histogram = count_pairs(stream, pair, centre - reach, centre + reach)
+            evidence.flags.append(
+                {
+                    "code": "dip-outside-window",
+                    "message": f"no dip within ±{settings.window:g} ns; found at {position:+.1f} ns (channel {pair[1]} − channel {pair[0]})",
+                    "remedy": f"--delay {position:.1f} says so from the start",
+                }
+            )
+    return evidence
+
+
+def _kind(given: Input) -> str:
+    if given.data is not None:
+        data = given.data[0] if isinstance(given.data, list) else given.data
+        return str(data.attrs.get("kind", ""))
+    from matterscope.io.reading import sniff
+
+    assert given.path is not None
+    for kind in ("photons", "histogram"):
+        entry = sniff(given.path, kind)
+        if kind in entry.kinds:
+            return kind
+        if "*" in entry.kinds:
+            from matterscope.io import read
+
+            return str(read(given.path, selector=given.selector)[0].attrs["kind"])
+    raise SchemaError(
+        "this file holds no photon stream and no coincidence histogram",
+        where=given.source,
+        got=entry.name,
+        hint="emitters g2 takes time tags or histograms",
+    )
+
+
+def _stored(given: Input) -> Evidence:
+    from matterscope.io import measurements
+
+    m = measurements(given, "histogram")[0]
+    axis = "lag" if "lag" in m["counts"].dims else "delay"
+    lag, counts = m[axis].values.astype(float), m["counts"].values
+    counts = counts.reshape(-1, lag.size).sum(
+        0, dtype=np.int64 if counts.dtype.kind in "iub" else float
+    )
+    middle = 0.5 * (lag[1:] + lag[:-1])
+    edges = np.concatenate([[1.5 * lag[0] - 0.5 * lag[1]], middle, [1.5 * lag[-1] - 0.5 * lag[-2]]])
+    known = "expected" in m
+    expected = (
+        m["expected"].values.reshape(-1, lag.size).sum(0)
+        if known
+        else np.diff(edges) / np.diff(edges).mean() * max(float(np.median(counts)), 1e-9)
+    )
+    histogram = Coincidences(edges, counts, np.asarray(expected, float), (0, 0), 0.0)
+    flags = list(m.attrs.get("flags") or ())
+    return Evidence(histogram, not known, "histogram", flags=flags)
+
+
+def count_pairs(
+    stream: Stream, pair: tuple[int, int], low: int, high: int, width: int = FINE_PS
+) -> Coincidences:
+    """Return the coincidence histogram of a stream between two delays, ps."""
+    counter = PairHistogram(pair, low, high, width)
+    for time, channel in stream.blocks():
+        counter.add(time, channel)
+    return counter.result()
+
+
+def _has_structure(histogram: Coincidences) -> bool:
+    edges = histogram.edges.astype(float)
+    if find_comb(edges, histogram.counts.astype(float)) is not None:
+        return True
+    factor = max(histogram.counts.size // 4000, 1)
+    coarse = histogram.rebinned(factor)
+    return find_dip(coarse.edges / 1e3, coarse.counts.astype(float), coarse.expected)[2] > 5.0
+
+
+def fit_window(
+    evidence: Evidence, settings: G2Settings
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return edges (ns), counts and expectation of the fit: fine bins around the dip.
+
+    A stream is rebinned to `bin_width` within ±`fit_window` ns of the deepest dip; a stored histogram
+    is taken as it is.
+    """
+    h = evidence.histogram
+    if evidence.origin == "stream":
+        factor = max(round(settings.bin_width * 1000 / FINE_PS), 1)
+        h = h.rebinned(factor)
+        centre = settings.delay
+        if centre is None:
+            centre = find_dip(h.edges / 1e3, h.counts.astype(float), h.expected)[0]
+        reach = settings.fit_window
+        h = h.window((centre - reach) * 1000, (centre + reach) * 1000)
+    return h.edges / 1000.0, h.counts.astype(float), h.expected
+
+
+def log_g2(evidence: Evidence, delay: float, settings: G2Settings) -> LogCorrelation:
+    """Return g2 over logarithmic lags, both orders of the detectors, the delay taken out."""
+    assert evidence.stream is not None
+    assert evidence.found is not None
+    pair, found = evidence.pair, evidence.found
+    longest = min(settings.longest_lag * 1e12, 0.25 * (found.last - found.first))
+    rate = min(found.counts[c] for c in pair) / max(found.duration, 1e-12)
+    forward, backward = LogCorrelator(longest, rate), LogCorrelator(longest, rate)
+    for a, b, until in pair_blocks(evidence.stream, pair, round(delay)):
+        forward.add(a, b, until)
+        backward.add(b, a, until)
+    return forward.result().plus(backward.result())
