@@ -27,6 +27,12 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "zero_loss_position": ("eV", "centre of the zero-loss peak on the axis as recorded"),
     "zero_loss_width": ("eV", "full width at half maximum of the zero-loss peak"),
     "refused_share": ("1", "share of the pixels (or rows) for which no answer is given"),
+    "edge_name": (
+        "1",
+        "element and edge that a spectrum shows, by position, header and neighbours",
+    ),
+    "coordination_f1": ("1", "macro-averaged F1 of the coordination number on groups left out"),
+    "bond_mae": ("Å", "mean absolute error of the bond length on groups left out"),
     # emitters
     "g2_zero": ("1", "second-order correlation at zero delay, background removed where stated"),
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),

@@ -101,6 +101,18 @@ FORMATS: tuple[Format, ...] = (
         ("histogram",),
         "coincidence or decay histogram as text: qudi autocorrelation, columns with a time unit",
     ),
+    Format("athena", "athena", (".prj",), ("spectrum", "curve"), "Athena and Larch projects"),
+    Format(
+        "xdi", "xdi", (".xdi",), ("spectrum", "curve"), "XDI 1.0, X-ray absorption data interchange"
+    ),
+    # the catch-all for text stays last
+    Format(
+        "columns",
+        "columns",
+        (".xmu", ".nor", ".csv", ".tsv", ".dat", ".txt", ".json"),
+        ("spectrum", "curve"),
+        "columns of numbers and JSON arrays in any dialect",
+    ),
 )
 
 

@@ -45,6 +45,17 @@ VERBS: dict[str, Verb] = {
         "Say whether a file can be trusted",
     ),
     # spectra: learned answers and reduction
+    "spectra infer": Verb(
+        "matterscope.spectra.inference:infer_structure",
+        "matterscope.spectra.settings:InferSettings",
+        "structure, oxidation state and composition behind core-loss spectra, with intervals",
+    ),
+    "spectra train": Verb(
+        "matterscope.spectra.training:train_model",
+        "matterscope.spectra.settings:TrainSettings",
+        "train, score and calibrate a model on spectra with structures",
+        metavar="FOLDER",
+    ),
     # spectra: simulation and data sets
     "spectra simulate": Verb(
         "matterscope.spectra.simulation:simulate_edge",
@@ -138,6 +149,7 @@ VERBS: dict[str, Verb] = {
 
 CHECKS: dict[str, str] = {
     # kind of measurement: "module:function" of (dataset) -> Estimate with diagnostics["verdict"]
+    "spectrum": "matterscope.spectra.quality:assess",
 }
 
 

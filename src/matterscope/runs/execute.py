@@ -236,7 +236,9 @@ def _compute(
     entry = lookup(verb)
     limit_threads(options.threads)
     function = resolve(entry.function)
-    groups = [[i] for i in taken] if entry.inputs.startswith("files") and taken else [taken]
+    # a sample's files are one thing asked about, also for a verb that else takes them one by one
+    apart = entry.inputs.startswith("files") and not getattr(settings, "sample", "")
+    groups = [[i] for i in taken] if apart and taken else [taken]
     entries: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
     started = time.monotonic()

@@ -7,9 +7,12 @@ from matterscope.core.verbs import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
-        # public name: ("module:function", "SettingsClass")
         "map": ("maps:map_pixels", "MapSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
         "simulate": ("simulation:simulate_edge", "SimulateSettings"),
+        # public name: ("module:function", "SettingsClass"); an empty class exports the object itself
+        "infer": ("inference:infer_structure", "InferSettings"),
+        "train": ("training:train_model", "TrainSettings"),
+        "assess": ("quality:assess", ""),
     },
 )

@@ -89,3 +89,46 @@ class MapSettings(Settings):
         0.1, "Largest error of L3/(L3 + L2) that is shown.", gt=0.0, le=1.0
     )
     chunk: int = option(4096, "Pixels held in memory at a time.", ge=1, advanced=True)
+
+
+WindowName = Literal["wide", "narrow"]
+
+
+class InferSettings(Settings):
+    """Settings of `spectra infer`."""
+
+    model: str = option(
+        "", "Model file or name of a shipped model; by default the shipped one of the edge."
+    )
+    energy: str = option("", "Axis START:STEP in eV for arrays that have none, e.g. 8330:0.4.")
+    columns: str = option("", "Columns of a text file by role, e.g. energy=1,i0=2,it=3.")
+    swap: bool = option(False, "Exchange I0 and It.")
+    normalisation: Literal["auto", "edge", "max", "none"] = option(
+        "auto", "How the spectrum is normalised before it is aligned."
+    )
+    sample: str = option("", "Name of the sample when all inputs are spectra of one sample.")
+    marginalise: bool = option(
+        True, "Average over width, slope and self-absorption, whose spread joins the interval."
+    )
+
+
+class TrainSettings(Settings):
+    """Settings of `spectra train`."""
+
+    name: str = option("model", "Name of the model; the file is NAME.model.npz.", min_length=1)
+    windows: tuple[WindowName, ...] = option(
+        ("wide", "narrow"), "Windows to train: wide is −5…+120 eV around E½, narrow −5…+38 eV."
+    )
+    split: Literal["material", "formula", "system"] = option(
+        "material", "What no fold shares: material, formula or chemical system."
+    )
+    folds: int = option(5, "Folds of the cross-validation that scores and calibrates.", ge=2, le=20)
+    members: int = option(4, "Networks in the ensemble.", ge=1, le=50)
+    epochs: int = option(60, "Passes through the training set.", ge=1, le=2000)
+    nuisances: float = option(
+        0.5,
+        "Share of training samples seen through random width, slope and self-absorption.",
+        ge=0,
+        le=1,
+    )
+    licence: str = option("", "Licence of the training data, written into the card.")

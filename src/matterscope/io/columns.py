@@ -1,0 +1,481 @@
+"""Columns of numbers: CSV, TSV, ``.xmu``, ``.nor``, plain text and JSON arrays, in any dialect.
+
+In: a text file with a header that names its columns, or ``columns="energy=1,i0=2,it=3"``, or arrays
+without an axis together with ``energy="START:STEP"``. Out: spectra or curves; repairs are warnings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matterscope.core.errors import ReadError
+from matterscope.core.schema import measurement
+from matterscope.io.limits import MAX_TEXT_BYTES, declared
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = NDArray[np.float64]
+Warnings = list[dict[str, str]]
+WANTS_KIND = True
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "energy": ("energy", "e", "ev", "energie", "energy_ev", "en", "omega", "energy_loss", "eloss"),
+    "mu": ("mu", "xmu", "mutrans", "mufluor", "norm", "nor", "normalized", "normalised", "flat"),
+    "i0": ("i0", "io", "monitor"),
+    "it": ("it", "itrans", "i1", "itransmission"),
+    "if": ("if", "ifluor", "iff", "ifl", "fluorescence"),
+    "ir": ("ir", "irefer", "i2", "iref"),
+    "angle": ("angle", "theta", "mono_angle"),
+}
+"""Role of a column → names it goes by, in lower case; a column's meaning never depends on its place."""
+SIGNALS = ("intensity", "absorption", "mu_norm", "xanes", "counts", "signal", "y", "murefer")
+NORMALISED = ("norm", "nor", "normalized", "normalised", "flat", "mu_norm")
+HC_ANGSTROM = 12398.41984
+"""Planck constant × speed of light, eV Å (CODATA 2018)."""
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eEdD][+-]?\d+)?$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers with column names: what every dialect is reduced to."""
+
+    names: list[str]
+    values: Floats
+    """Shape (rows, columns)."""
+    header: list[str]
+    first_line: int
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Say whether the file is text with numbers in columns, or JSON arrays."""
+    if path.suffix.lower() in {".xmu", ".nor", ".csv", ".tsv", ".dat", ".txt", ".json", ".chi"}:
+        return b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff")
+    if b"\0" in head:
+        return False
+    lines = [row for row in _text(head).splitlines()[:-1] if row.strip()]
+    return any(len(t := _split(row)) >= 1 and all(map(_is_number, t)) for row in lines[-3:])
+
+
+def read(
+    path: Path, *, kind: str | None = None, columns: str = "", energy: str = "", swap: bool = False
+) -> list[xr.Dataset]:
+    """Read every spectrum (or curve) of a column file.
+
+    Parameters
+    ----------
+    path : path
+        Text or JSON.
+    kind : str, optional
+        "spectrum" or "curve"; by default a spectrum when a column is an energy.
+    columns : str
+        ``energy=1,i0=2,it=3``: roles to 1-based columns or to names.
+    energy : str
+        ``START:STEP`` in eV, for arrays without an axis.
+    swap : bool
+        Exchange I0 and It.
+
+    Raises
+    ------
+    ReadError
+    """
+    declared(path.stat().st_size, str(path), "this text")
+    text = decoded(path)
+    if path.suffix.lower() == ".json" or text.lstrip()[:1] in "[{":
+        return [
+            _from_array(path, label, values, energy, kind, vendor)
+            for label, values, vendor in _json_arrays(path, text)
+        ]
+    table = parse(path, text)
+    if energy and table.values.shape[1] == 1:
+        return [_from_array(path, "", table.values[:, 0], energy, kind, {})]
+    roles = _roles(path, table, columns)
+    if kind == "curve" or ("energy" not in roles and "angle" not in roles and kind is None):
+        return [_curve(path, table)]
+    return [spectrum(path, table.names, table.values, roles, header=table.header, swap=swap)]
+
+
+def decoded(path: Path) -> str:
+    """Return the text of a file in UTF-8 (with or without BOM), UTF-16 or Latin-1."""
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise ReadError(
+            "this text file is too large", where=str(path), expected=f"{MAX_TEXT_BYTES:,} bytes"
+        )
+    return _text(path.read_bytes())
+
+
+def _text(raw: bytes) -> str:
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", errors="replace").lstrip("\ufeff")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _is_number(token: str) -> bool:
+    return bool(_NUMBER.match(token))
+
+
+def _split(row: str, delimiter: str | None = None) -> list[str]:
+    if delimiter is None:
+        delimiter = next((d for d in (";", "\t") if d in row), None)
+        if delimiter is None and "," in row and not _comma_decimals(row.split()):
+            delimiter = ","
+    return [t.strip() for t in row.strip().strip(delimiter).split(delimiter)]
+
+
+def _comma_decimals(tokens: list[str]) -> bool:
+    return len(tokens) > 1 and all(re.fullmatch(r"[+-]?\d*,?\d+(e[+-]?\d+)?", t) for t in tokens)
+
+
+def parse(path: Path, text: str) -> Table:
+    """Return the numbers of a text with their names; raise a ReadError with line and column."""
+    rows: list[tuple[int, list[str]]] = []
+    header: list[str] = []
+    for number, row in enumerate(text.splitlines(), 1):
+        body = row.strip()
+        if not body:
+            continue
+        tokens = _split(body)
+        if body[0] in "#%!*/" or (not rows and not all(map(_is_number, tokens))):
+            if not rows:
+                header.append(body)
+            continue
+        rows.append((number, tokens))
+    if not rows:
+        raise ReadError(
+            "no rows of numbers found",
+            where=str(path),
+            got=repr(text[:40]),
+            hint="is this a table?",
+        )
+    width = len(rows[0][1])
+    values = np.empty((len(rows), width))
+    for i, (number, tokens) in enumerate(rows):
+        if len(tokens) != width:
+            raise ReadError(
+                "rows of different length",
+                where=f"{path}, line {number}",
+                got=f"{len(tokens)} columns",
+                expected=width,
+                hint="a cut line, or a comma both as separator and as decimal sign",
+            )
+        values[i] = [number_of(path, number, k, t) for k, t in enumerate(tokens, 1)]
+    return Table(_names(header, width), values, header, rows[0][0])
+
+
+def number_of(path: Path, line: int, column: int, token: str) -> float:
+    """Return the finite number written as `token`, or raise a ReadError with line and column."""
+    fixed = token.replace("D", "E").replace("d", "e")
+    if fixed.count(",") == 1 and "." not in fixed:
+        fixed = fixed.replace(",", ".")
+    try:
+        value = float(fixed)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise ReadError(
+            "this is not a finite number",
+            where=f"{path}, line {line}, column {column}",
+            got=repr(token),
+            hint="remove the row, or write numbers as 1234.5",
+        )
+    return value
+
+
+def _names(header: list[str], width: int) -> list[str]:
+    for row in reversed(header):
+        body = row.lstrip("#%!*/ ").strip()
+        tokens = [t for t in _split(body) if t] if body else []
+        if len(tokens) == width and not all(set(t) <= set("-=_") for t in tokens):
+            return [t.strip("\"'") for t in tokens]
+        packed = re.match(r"cols:\s*\d*\s*(.*)", body)
+        if packed and len(packed[1].split()) == width:
+            return packed[1].split()
+    return [f"col{k}" for k in range(1, width + 1)]
+
+
+def role_of(name: str) -> str:
+    """Return the role that a column's name states, or an empty string.
+
+    Examples
+    --------
+    >>> role_of("Energy (eV)"), role_of("itrans"), role_of("x mm")
+    ('energy', 'it', '')
+    """
+    key = re.sub(r"[\s(\[{].*$", "", name.strip().lower().strip("\"'"))
+    return next((role for role, known in ROLES.items() if key in known), "")
+
+
+def _roles(path: Path, table: Table, columns: str) -> dict[str, int]:
+    if columns:
+        return _given_roles(path, table, columns)
+    roles: dict[str, int] = {}
+    for k, name in enumerate(table.names):
+        role = role_of(name)
+        if role and role not in roles:
+            roles[role] = k
+    if "mu" not in roles:
+        signal = [k for k, n in enumerate(table.names) if n.lower() in SIGNALS]
+        roles |= {"mu": signal[0]} if signal else {}
+    unnamed = all(n.startswith("col") for n in table.names)
+    if unnamed and len(table.names) == 2:
+        roles = {"energy": 0, "mu": 1}
+    return roles
+
+
+def _given_roles(path: Path, table: Table, columns: str) -> dict[str, int]:
+    roles = {}
+    for part in columns.split(","):
+        role, _, which = part.strip().partition("=")
+        index = int(which) - 1 if which.isdigit() else -1
+        if which in table.names:
+            index = table.names.index(which)
+        if role not in ROLES or not 0 <= index < len(table.names):
+            raise ReadError(
+                f"--columns: '{part}' names no column",
+                where=str(path),
+                expected=f"ROLE=NUMBER with roles {', '.join(ROLES)} and columns {', '.join(table.names)}",
+            )
+        roles[role] = index
+    return roles
+
+
+def spectrum(
+    path: Path,
+    names: list[str],
+    values: Floats,
+    roles: dict[str, int],
+    *,
+    header: list[str] | None = None,
+    swap: bool = False,
+    d_spacing: float | None = None,
+    **attrs: Any,
+) -> xr.Dataset:
+    """Build a spectrum from named columns: its axis in eV and increasing, μ by its definition.
+
+    Transmission μ = ln(I0/It), fluorescence μ = If/I0; whatever was repaired stands in
+    ``attrs["warnings"]`` as a list of {code, message}.
+    """
+    warnings: Warnings = list(attrs.pop("warnings", []))
+    energy = _energy(path, names, values, roles, d_spacing, warnings)
+    mu, how = _absorption(path, names, values, roles, swap)
+    extra = {"i0": values[:, roles["i0"]]} if "i0" in roles else {}
+    energy, arrays = ordered(energy, {"mu": mu, **extra}, warnings)
+    low = [n.lower() for n in names]
+    normalised = "mu" in roles and low[roles["mu"]] in NORMALISED
+    return measurement(
+        "spectrum",
+        {"energy": (energy, "eV")},
+        {name: (("energy",), v, "1" if name == "mu" else "counts") for name, v in arrays.items()},
+        label=attrs.pop("label", path.stem),
+        vendor=attrs.pop("vendor", {"header": header or []}),
+        warnings=warnings,
+        normalised=normalised,
+        absorption=how,
+        **attrs,
+    )
+
+
+def _energy(
+    path: Path,
+    names: list[str],
+    values: Floats,
+    roles: dict[str, int],
+    d_spacing: float | None,
+    warnings: Warnings,
+) -> Floats:
+    if "energy" in roles:
+        axis, name = values[:, roles["energy"]], names[roles["energy"]].lower()
+        step = np.median(np.abs(np.diff(axis))) if axis.size > 1 else 1.0
+        # no absorption spectrum has meV steps below 150 eV: the unit must be keV
+        if "kev" in name or (axis.max() < 150 and axis.min() > 0.5 and step < 0.02):
+            warnings.append(
+                {"code": "axis_kev", "message": "The axis was in keV; it was converted to eV."}
+            )
+            axis = axis * 1000.0
+        return np.asarray(axis)
+    if "angle" in roles and d_spacing:
+        warnings.append(
+            {
+                "code": "axis_angle",
+                "message": f"The axis was an angle; E = hc/(2 d sin θ) with d = {d_spacing:g} Å.",
+            }
+        )
+        angle = np.deg2rad(values[:, roles["angle"]])
+        return np.asarray(HC_ANGSTROM / (2 * d_spacing * np.sin(angle)))
+    if "angle" in roles:
+        raise ReadError(
+            "the axis is an angle and the d-spacing is not given",
+            where=str(path),
+            expected="Mono.d_spacing in the header",
+        )
+    raise ReadError(
+        f"column 1 is '{names[0]}', no energy found",
+        where=str(path),
+        got=", ".join(names),
+        hint="name the columns with --columns energy=1,mu=2; arrays without an axis need --energy START:STEP",
+    )
+
+
+def _absorption(
+    path: Path, names: list[str], values: Floats, roles: dict[str, int], swap: bool
+) -> tuple[Floats, str]:
+    if "mu" in roles and not swap:
+        return values[:, roles["mu"]], names[roles["mu"]]
+    if "i0" in roles and ("it" in roles or "if" in roles):
+        beam, kind = values[:, roles["i0"]], "it" if "it" in roles else "if"
+        other = values[:, roles[kind]]
+        if swap:
+            beam, other = other, beam
+        if (beam <= 0).any() or (kind == "it" and (other <= 0).any()):
+            row = int(np.flatnonzero((beam <= 0) | (other <= 0))[0])
+            raise ReadError(
+                "a detector reads zero or less, so μ has no value there",
+                where=f"{path}, row {row + 1}",
+                got=f"{beam[row]:g}, {other[row]:g}",
+                hint="cut the rows with the closed shutter",
+            )
+        return (np.log(beam / other), "ln(I0/It)") if kind == "it" else (other / beam, "If/I0")
+    rest = [k for k in range(len(names)) if k not in roles.values()]
+    if len(rest) == 1:
+        return values[:, rest[0]], names[rest[0]]
+    raise ReadError(
+        "no column is an absorption",
+        where=str(path),
+        got=", ".join(names),
+        hint="name it with --columns energy=1,mu=2 or energy=1,i0=2,it=3",
+    )
+
+
+def ordered(
+    axis: Floats, arrays: dict[str, Floats], warnings: Warnings
+) -> tuple[Floats, dict[str, Floats]]:
+    """Return the axis increasing and free of repeats (repeated points averaged), saying what was done.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> x, y = ordered(np.array([2.0, 1.0, 1.0]), {"mu": np.array([5.0, 1.0, 3.0])}, notes)
+    >>> x.tolist(), y["mu"].tolist(), [n["code"] for n in notes]
+    ([1.0, 2.0], [2.0, 5.0], ['axis_reversed', 'axis_duplicates'])
+    """
+    axis = np.asarray(axis, dtype=float)
+    steps = np.diff(axis)
+    if axis.size > 1 and (steps < 0).any():
+        reverse = bool((steps <= 0).all())
+        warnings.append(
+            {
+                "code": "axis_reversed" if reverse else "axis_unsorted",
+                "message": "The axis ran downwards; it was reversed."
+                if reverse
+                else f"The axis fell {int((steps < 0).sum())} times; the points were sorted.",
+            }
+        )
+        order = np.argsort(axis, kind="stable")
+        axis, arrays = axis[order], {k: np.asarray(v)[order] for k, v in arrays.items()}
+    unique, inverse, counts = np.unique(axis, return_inverse=True, return_counts=True)
+    if unique.size < axis.size:
+        warnings.append(
+            {
+                "code": "axis_duplicates",
+                "message": f"{axis.size - unique.size} repeated points of the axis were averaged.",
+            }
+        )
+        arrays = {
+            k: np.bincount(inverse, weights=np.asarray(v, dtype=float)) / counts
+            for k, v in arrays.items()
+        }
+    return unique, arrays
+
+
+def _curve(path: Path, table: Table) -> xr.Dataset:
+    if table.values.shape[1] < 2:
+        raise ReadError(
+            "only one column of numbers",
+            where=str(path),
+            got=table.names[0],
+            hint="give the axis with --energy START:STEP",
+        )
+    warnings: Warnings = []
+    x, arrays = ordered(table.values[:, 0], {"y": table.values[:, 1]}, warnings)
+    return measurement(
+        "curve",
+        {"x": (x, "1")},
+        {"y": (("x",), arrays["y"], "1")},
+        label=path.stem,
+        warnings=warnings,
+        vendor={"header": table.header, "columns": table.names},
+    )
+
+
+def _json_arrays(path: Path, text: str) -> list[tuple[str, Floats, dict[str, Any]]]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ReadError("this is not valid JSON", where=f"{path}, line {error.lineno}") from error
+    entries = content if isinstance(content, list) else [content]
+    if entries and all(isinstance(e, (int, float)) for e in entries):
+        entries = [entries]
+    found = []
+    for index, entry in enumerate(entries, 1):
+        fields = entry if isinstance(entry, dict) else {"y": entry}
+        arrays = {k: v for k, v in fields.items() if isinstance(v, list) and len(v) > 1}
+        if not arrays:
+            raise ReadError("this entry holds no array", where=f"{path}, entry {index}")
+        name = next((n for n in ("mu", *SIGNALS) if n in arrays), next(iter(arrays)))
+        values = np.array([number_of(path, index, k, str(v)) for k, v in enumerate(arrays[name])])
+        vendor = {k: v for k, v in fields.items() if k not in arrays}
+        words = [f"{v}" for v in vendor.values() if isinstance(v, (str, int, float))]
+        found.append((" ".join([str(index), *words]), values, vendor))
+    return found
+
+
+def _from_array(
+    path: Path, label: str, values: Floats, energy: str, kind: str | None, vendor: dict[str, Any]
+) -> xr.Dataset:
+    if not energy:
+        if kind == "spectrum":
+            raise ReadError(
+                "these values have no energy axis, and none is guessed",
+                where=str(path),
+                hint="give it with --energy START:STEP, e.g. 8330:0.4 (eV)",
+            )
+        y: dict[str, Any] = {"y": (("x",), values, "1")}
+        x: dict[str, Any] = {"x": (np.arange(values.size, dtype=float), "1")}
+        return measurement("curve", x, y, label=label or path.stem, vendor=vendor)
+    start, _, step = energy.partition(":")
+    try:
+        first, width = float(start), float(step)
+    except ValueError:
+        first, width = 0.0, 0.0
+    if width <= 0:
+        raise ReadError(
+            "the energy axis is not understood",
+            where="--energy",
+            got=repr(energy),
+            expected="START:STEP in eV with a positive step",
+        )
+    axis = first + width * np.arange(values.size)
+    return measurement(
+        "spectrum",
+        {"energy": (axis, "eV")},
+        {"mu": (("energy",), values, "1")},
+        label=label or path.stem,
+        source={"selector": label},
+        vendor=vendor,
+        warnings=[
+            {
+                "code": "axis_given",
+                "message": f"The axis was given by the user: {first:g} eV + {width:g} eV steps.",
+            }
+        ],
+    )

@@ -1,0 +1,162 @@
+"""Readers of absorption spectra: dialects, repairs, and what is refused with its line."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matterscope.core.errors import MatterscopeError, ReadError
+from matterscope.io import read
+
+ENERGY = np.arange(8900.0, 9100.0, 2.0)
+MU = 0.2 + 1 / (1 + np.exp(-(ENERGY - 8985) / 2))
+
+
+def rows(separator: str = " ", decimal: str = ".", scale: float = 1.0) -> str:
+    pairs = zip(ENERGY * scale, MU, strict=True)
+    lines = [f"{e:.5f}{separator}{m:.6f}".replace(".", decimal) for e, m in pairs]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "energy,mu\n" + rows(",")),
+        ("b.csv", "energy;mu\r\n" + rows(";", ",").replace("\n", "\r\n")),
+        ("c.tsv", "\ufeffEnergy (eV)\tmu\n" + rows("\t")),
+        ("d.dat", "# Probe: Lösung\n# energy mu\n" + rows()),
+        ("e.txt", rows("  ", ",")),
+        ("f.nor", "# energy norm\n" + rows()),
+        ("g.dat", "energy mu\n" + rows().replace("8900.00000", ".89000000E+04", 1)),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+def test_every_dialect_gives_the_same_spectrum(
+    tmp_path: Path, name: str, text: str, encoding: str
+) -> None:
+    if encoding == "latin-1":
+        text = text.lstrip("\ufeff")
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    (found,) = read(path, kind="spectrum")
+    np.testing.assert_allclose(found.energy.values[-1], ENERGY[-1], atol=0.01)
+    np.testing.assert_allclose(found.mu.values, MU, atol=1e-5)
+
+
+def test_an_axis_in_kev_is_converted_and_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "kev.csv"
+    path.write_text("energy,mu\n" + rows(",", scale=1e-3))
+    (found,) = read(path, kind="spectrum")
+    np.testing.assert_allclose(found.energy.values, ENERGY, atol=0.02)
+    assert [w["code"] for w in found.attrs["warnings"]] == ["axis_kev"]
+
+
+def test_a_reversed_axis_with_repeats_is_repaired_and_said_so(tmp_path: Path) -> None:
+    body = rows(",").splitlines()
+    path = tmp_path / "down.csv"
+    path.write_text("energy,mu\n" + "\n".join([*body[::-1], body[0]]))
+    (found,) = read(path, kind="spectrum")
+    np.testing.assert_allclose(found.energy.values, ENERGY)
+    codes = [w["code"] for w in found.attrs["warnings"]]
+    assert codes == ["axis_reversed", "axis_duplicates"]
+
+
+def test_columns_go_by_name_and_transmission_is_the_logarithm(tmp_path: Path) -> None:
+    path = tmp_path / "t.dat"
+    beam = 1e5 * np.exp(-MU)
+    lines = [f"{t:.3f} 100000 {e}" for t, e in zip(beam, ENERGY, strict=True)]
+    path.write_text("# itrans i0 energy\n" + "\n".join(lines))
+    (found,) = read(path, kind="spectrum")
+    np.testing.assert_allclose(found.mu.values, MU, atol=1e-6)
+
+
+def test_roles_given_by_the_user_win(tmp_path: Path) -> None:
+    path = tmp_path / "n.txt"
+    lines = [f"1 {m} {e}" for m, e in zip(MU, ENERGY, strict=True)]
+    path.write_text("\n".join(lines))
+    (found,) = read(path, kind="spectrum", columns="energy=3,mu=2")
+    np.testing.assert_allclose(found.mu.values, MU)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("energy,mu\n1,2\n2,nan\n", "line 3, column 2"),
+        ("energy,mu\n1,2\n2,1.4.9\n", "line 3, column 2"),
+        ("energy,mu\n1,2\n2,3,4\n", "line 3"),
+        ("x mm,mu\n1,2\n2,3\n", "no energy found"),
+    ],
+)
+def test_a_broken_table_names_the_place(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(ReadError, match=part):
+        read(path, kind="spectrum")
+
+
+def test_arrays_without_an_axis_are_refused_and_taken_with_one(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('[{"intensity": [0.0, 0.1, 0.9, 1.0], "voltage": 4.3}]')
+    with pytest.raises(ReadError, match="--energy START:STEP"):
+        read(path, kind="spectrum")
+    (found,) = read(path, kind="spectrum", energy="8330:0.4")
+    np.testing.assert_allclose(found.energy.values, [8330.0, 8330.4, 8330.8, 8331.2])
+    with pytest.raises(ReadError, match="positive step"):
+        read(path, kind="spectrum", energy="8330")
+
+
+GROUP = (
+    "$old_group = 'abcd';\n@args = ('bkg_eshift','5.5','titles',['a','b\\'c'],'bkg_z','Cu',"
+    "'label','foil, it''s','is_chi',0,'peak',undef);\n"
+)
+
+
+def project(packed: bool, tmp_path: Path, tail: str = "[record]\n") -> Path:
+    x = ",".join(f"'{e}'" for e in ENERGY)
+    y = ",".join(f"'{m}'" for m in MU)
+    text = "# Athena project file -- x\n\n" + GROUP.replace("it''s", "its")
+    text += f"@x = ({x});\n@y = ({y});\n{tail}"
+    path = tmp_path / "p.prj"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_shift_of_a_project_is_added(tmp_path: Path, packed: bool) -> None:
+    (found,) = read(project(packed, tmp_path))
+    np.testing.assert_allclose(found.energy.values, ENERGY + 5.5)
+    assert found.attrs["label"] == "foil, its"
+    assert found.attrs["vendor"]["titles"] == ["a", "b'c"]
+    assert found.attrs["vendor"]["peak"] is None
+
+
+def test_a_cut_project_is_an_error_and_not_a_shorter_spectrum(tmp_path: Path) -> None:
+    whole = project(False, tmp_path).read_bytes()
+    cut = tmp_path / "cut.prj"
+    cut.write_bytes(whole[: len(whole) - 200])
+    with pytest.raises(ReadError, match="line"):
+        read(cut)
+    packed = project(True, tmp_path).read_bytes()
+    cut.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ReadError):
+        read(cut)
+
+
+def test_perl_code_in_a_project_is_data(tmp_path: Path) -> None:
+    path = project(False, tmp_path)
+    marker = tmp_path / "ran"
+    path.write_text(path.read_text().replace("'abcd'", f'system("touch {marker}")'))
+    with contextlib.suppress(MatterscopeError):
+        read(path)
+    assert not marker.exists()
+
+
+def test_deeply_nested_lists_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.prj"
+    path.write_text("# Athena project file\n$old_group = 'a';\n@args = " + "(" * 2000)
+    with pytest.raises(ReadError):
+        read(path)
