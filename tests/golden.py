@@ -224,6 +224,23 @@ def detector_frames(path: Path) -> Path:
     return path
 
 
+def theory_spectrum(path: Path) -> Path:
+    """FEFF's xmu.dat: header, six columns, one point that is not positive."""
+    energy = np.linspace(8330.0, 8360.0, 31)
+    head = (
+        "# #                                                              FEFF 10.0.0\n"
+        "#  xsedge+ 50, used to normalize mu           2.6740E-04\n"
+        "#  omega    e    k    mu    mu0     chi     @#\n"
+    )
+    rows = [
+        f"{e:19.10f} {e - 8333:19.10f} {0.0:15.10f} {m:18.10E} {m:18.10E} {0.0:18.10E}"
+        for e, m in zip(energy, np.where(energy > 8340, 1.0, 0.0), strict=True)
+    ]
+    target = path.with_suffix(".dat")
+    target.write_text(head + "\n".join(rows) + "\n")
+    return target
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
@@ -234,4 +251,5 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "spe": spe,
     "qudi": qudi,
     "emission-columns": emission_columns,
+    "theory-spectrum": theory_spectrum,
 }

@@ -33,6 +33,18 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     ),
     "coordination_f1": ("1", "macro-averaged F1 of the coordination number on groups left out"),
     "bond_mae": ("Å", "mean absolute error of the bond length on groups left out"),
+    # spectra: simulation
+    "structures": ("1", "structures in a built set"),
+    "files": ("1", "files written or read"),
+    "failed_units": ("1", "units of work of a built set that gave no result"),
+    "lithium_content": ("1", "lithium per transition metal"),
+    "nickel_content": ("1", "share of nickel among the transition metals"),
+    "manganese_content": ("1", "share of manganese among the transition metals"),
+    "cobalt_content": ("1", "share of cobalt among the transition metals"),
+    "nickel_oxidation_state": ("1", "mean formal charge of nickel"),
+    "oxygen_vacancy": ("1", "probability that the region holds oxygen vacancies"),
+    "antisite": ("1", "probability that the region holds lithium–nickel antisites"),
+    "ten_dq": ("eV", "octahedral crystal-field splitting 10Dq"),
     # emitters
     "g2_zero": ("1", "second-order correlation at zero delay, background removed where stated"),
     "g2_zero_raw": ("1", "second-order correlation at zero delay, as measured"),

@@ -64,6 +64,13 @@ FORMATS: tuple[Format, ...] = (
         writes=True,
     ),
     Format(
+        "theory-spectrum",
+        "theory",
+        (".dat", ".txt"),
+        ("spectrum",),
+        "spectra written by FEFF, FDMNES, VASP (core hole), OCEAN and XSpectra",
+    ),
+    Format(
         "emission-columns",
         "emission",
         (".csv", ".txt", ".dat", ".asc", ".tsv", ".npz"),

@@ -64,6 +64,18 @@ VERBS: dict[str, Verb] = {
         inputs="files?",
         metavar="STRUCTURE",
     ),
+    "spectra decks": Verb(
+        "matterscope.spectra.decks:convert_decks",
+        "matterscope.spectra.settings:DecksSettings",
+        "Write inputs for FEFF, FDMNES, VASP, OCEAN and XSpectra, or read their results.",
+        metavar="STRUCTURE",
+    ),
+    "spectra build": Verb(
+        "matterscope.spectra.builder:build_set",
+        "matterscope.spectra.settings:BuildSettings",
+        "Build a labelled set of simulated spectra from a recipe; resumable.",
+        metavar="RECIPE",
+    ),
     # spectra: electron energy loss
     "spectra map": Verb(
         "matterscope.spectra.maps:map_pixels",

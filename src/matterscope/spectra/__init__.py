@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "map": ("maps:map_pixels", "MapSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
+        "decks": ("decks:convert_decks", "DecksSettings"),
+        "build": ("builder:build_set", "BuildSettings"),
         "simulate": ("simulation:simulate_edge", "SimulateSettings"),
         # public name: ("module:function", "SettingsClass"); an empty class exports the object itself
         "infer": ("inference:infer_structure", "InferSettings"),

@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from ase import Atoms
 from numpy.typing import NDArray
 from pydantic import Field
 
+from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, MatterscopeError
+from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import canonical_json, write_text
+from matterscope.core.pictures import Panel, Picture, points
 from matterscope.core.settings import Settings, validate
 from matterscope.physics.structures import as_record, first_shell, from_record, structure_digest
 from matterscope.spectra.relaxation import potential_version, relax
+from matterscope.spectra.settings import BuildSettings
 from matterscope.spectra.simulators.contract import cached
 from matterscope.spectra.simulators.feff import Feff
 from matterscope.spectra.structures import METALS, Plan, enumerate_layered, make_structure
@@ -214,4 +219,108 @@ def _simulate(
         return
     record["spectra"].append(
         {"element": element, "edge": "K", "site": site, "share": share, "task": task.key}
+    )
+
+
+def build_set(inputs: list[Input], settings: BuildSettings, call: Call) -> list[Estimate]:
+    """Build the set of a recipe into a folder, or say what it would cost: `spectra build`."""
+    estimates = []
+    for given in inputs:
+        if given.path is None:
+            raise ConfigError("a recipe file is needed", where=given.source)
+        recipe = read_recipe(given.path)
+        if settings.count:
+            recipe = recipe.model_copy(update={"count": settings.count})
+        planned = plans(recipe, call.seed)
+        estimate = Estimate("spectra build", given.ref)
+        estimate.diagnostics["cost"] = cost(recipe)
+        if settings.plan_only:
+            estimate.tables["plans"] = pd.DataFrame([p.as_record() for p in planned])
+            estimate.tables["plans"].attrs["units"] = {}
+            _count(estimate, "structures", len(planned), "planned, nothing was computed")
+        else:
+            _build(estimate, recipe, planned, settings, call)
+        estimate.provenance["recipe"] = recipe.model_dump()
+        estimate.provenance["references"] = [
+            "arXiv 2501.08919",
+            "B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023) (CHGNet)",
+            "J. J. Kas et al., J. Synchrotron Rad. 28, 1801 (2021) (FEFF10)",
+        ]
+        estimates.append(estimate)
+    return estimates
+
+
+def _build(
+    estimate: Estimate, recipe: Recipe, planned: list[Plan], settings: BuildSettings, call: Call
+) -> None:
+    folder = Path(settings.folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {"recipe": recipe.model_dump(), "folder": str(folder)}
+    made = call.map(
+        structure_unit, [shared | {"plan": p.as_record()} for p in planned], "structures"
+    )
+    failures = [f"structure {m['plan']['index']}: {f}" for m in made for f in m["failures"]]
+    rows = [
+        {k: m["plan"][k] for k in ("index", "parent", "family")} | m["labels"]
+        for m in made
+        if "labels" in m
+    ]
+    table = pd.DataFrame(rows)
+    table.attrs["units"] = {"bond_length": "Å", "volume": "Å³"}
+    estimate.tables["labels"] = table
+    _count(estimate, "structures", len(rows), "counted")
+    _count(estimate, "failed_units", len(failures), "counted")
+    digest = hashlib.sha256("".join(m.get("digest", "") for m in made).encode()).hexdigest()
+    estimate.diagnostics |= {"failures": failures, "digest": digest, "folder": str(folder)}
+    if failures:
+        estimate.flag(
+            "failed-units",
+            f"{len(failures)} units failed; the first: {failures[0]}",
+            "run the same command again to try them once more",
+        )
+    if rows:
+        estimate.pictures.append(_labels_picture(table))
+
+
+def cost(recipe: Recipe) -> dict[str, float]:
+    """Return structures, spectra, CPU hours and disk (MB) of a recipe, from measured unit costs."""
+    spectra = recipe.count * sum(recipe.sites.values())
+    seconds = 1.5 if recipe.feff.quality == "quick" else 20.0
+    relaxing = 0.35 * recipe.relax.steps if recipe.relax.potential != "none" else 0.0
+    return {
+        "structures": recipe.count,
+        "spectra": spectra,
+        "cpu_hours": round((spectra * seconds + recipe.count * relaxing) / 3600, 2),
+        "disk_mb": round(spectra * 0.005 + recipe.count * 0.02, 1),
+    }
+
+
+def _count(estimate: Estimate, name: str, value: int, reason: str) -> None:
+    estimate.quantities[name] = Quantity(value, "1", reason=reason)
+
+
+def _labels_picture(table: pd.DataFrame) -> Picture:
+    kinds = (
+        ("pristine", "data"),
+        ("vacancy", "series0"),
+        ("antisite", "series1"),
+        ("both", "series2"),
+    )
+    code = table["oxygen_vacancy"] + 2 * table["antisite"]
+    layers = [
+        points(
+            table.loc[code == k, "lithium_content"],
+            table.loc[code == k, "nickel_oxidation_state"],
+            name,
+            role,
+        )
+        for k, (name, role) in enumerate(kinds)
+        if (code == k).any()
+    ]
+    panel = Panel(tuple(layers), "lithium per metal", "mean nickel charge (moments)")
+    return Picture(
+        "labels",
+        "What the set spans",
+        (panel,),
+        "Each point is one relaxed structure; the charge falls with lithium as charge balance asks.",
     )

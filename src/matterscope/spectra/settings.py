@@ -132,3 +132,30 @@ class TrainSettings(Settings):
         le=1,
     )
     licence: str = option("", "Licence of the training data, written into the card.")
+
+
+class BuildSettings(Settings):
+    """Settings of `spectra build`."""
+
+    folder: str = option(
+        "built-set", "Folder of the set; what it holds already is not computed again."
+    )
+    count: int = option(0, "Number of structures; 0 takes the recipe's.", ge=0, le=100_000)
+    plan_only: bool = option(False, "List the plans with CPU hours and disk; compute nothing.")
+
+
+class DecksSettings(Settings):
+    """Settings of `spectra decks`."""
+
+    action: Literal["write", "parse"] = option(
+        "write",
+        "write inputs from a structure (CIF, POSCAR, extXYZ, FDMNES deck), or parse a result.",
+    )
+    codes: tuple[Literal["feff", "fdmnes", "vasp", "ocean", "xspectra"], ...] = option(
+        ("feff", "fdmnes", "vasp", "ocean", "xspectra"), "Codes to write inputs for."
+    )
+    edge: str = option("K", "ELEMENT:EDGE, e.g. Ni:K; without an element the heaviest one.")
+    site: int = option(-1, "0-based absorber; −1 takes the first of its element.", ge=-1)
+    radius: float = option(
+        6.0, "Cluster radius of the real-space codes.", units="Å", gt=2.0, le=12.0
+    )
