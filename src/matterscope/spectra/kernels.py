@@ -133,7 +133,9 @@ def posterior(
         if key not in solved:
             gram = kernel(scores, scores, choice.kind, choice.length)
             cross = kernel(asked, scores, choice.kind, choice.length)
-            inverse = np.linalg.inv(gram + choice.noise * np.eye(len(gram)))
+            inverse = np.asarray(
+                np.linalg.inv(gram + choice.noise * np.eye(len(gram))), dtype=np.float64
+            )
             own = np.array(
                 [
                     kernel(
