@@ -14,6 +14,9 @@ __getattr__, __dir__, __all__ = lazy(
         # perovskites
         "enumerate": ("enumeration:enumerate_space", "EnumerateSettings"),
         "train": ("training:train_model", "TrainSettings"),
+        "screen": ("screening:screen_space", "ScreenSettings"),
+        "suggest": ("suggestion:suggest_compounds", "SuggestSettings"),
+        "audit": ("auditing:audit_table", "AuditSettings"),
         "slme": ("efficiency:limit_efficiency", "SlmeSettings"),
     },
 )

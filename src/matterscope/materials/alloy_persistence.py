@@ -50,7 +50,7 @@ def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[
             "quantiles": {str(k): v for k, v in stack.quantiles.items()},
         }  # fmt: skip
     card = {
-        "schema": SCHEMA, "species": model.species, "targets": targets, "seed": model.seed,
+        "schema": SCHEMA, "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
         "units": model.units, "trained_on": source, "trained_on_sha256": digest,
         "licence": "that of the training table: models are made on the spot and not shipped",
     }  # fmt: skip
@@ -83,8 +83,7 @@ def load_model(path: Path) -> AlloyModel:
     species = {s: tuple(names) for s, names in card["species"].items()}
     model = AlloyModel(species, (a, b, x), {}, seed=card["seed"], units=card["units"])
     targets = {}
-    names = list(card["targets"])
-    for number, name in enumerate(names):
+    for number, name in enumerate(card["order"]):
         stack = _load_target(model, name, f"t{number}", card["targets"][name], arrays)
         model.models[name] = stack
         full = np.full(len(a), np.nan)

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from matterscope.core.pictures import Layer, Panel, Picture, bars, line, points, steps
+from matterscope.core.estimates import Estimate
+from matterscope.core.pictures import Layer, Panel, Picture, bars, image, line, points, steps, text
+
+if TYPE_CHECKING:
+    from matterscope.materials.streaming import Plan
+
+FloatMap = NDArray[np.floating]
+IntMap = NDArray[np.integer]
 
 SHORT = {
     "lattice_constant_pbe": "lattice, PBE", "lattice_constant_hse": "lattice, HSE",
@@ -101,4 +110,104 @@ def funnel_picture(
     return Picture(
         "funnel", "Screening funnel", [panel],
         "Compounds left after each rule; the expected count is the sum of the probabilities.",
+    )  # fmt: skip
+
+
+def property_map_picture(plan: Plan, best: FloatMap, density: IntMap, answer: Estimate) -> Picture:
+    """Return gap against stability: the best figure of merit, and how many compounds pass, cell by cell."""
+    x_name, y_name, colour = plan.map_axes
+    units = answer.tables["best"].attrs.get("units", {}) if "best" in answer.tables else {}
+    shown = np.where(np.isfinite(best), best, np.nan)
+    front = answer.tables.get("pareto_front")
+    layers: list[Layer] = [image(shown, *plan.map_ranges, short(colour))]
+    if front is not None and len(front):
+        layers.append(points(front[x_name], front[y_name], "Pareto front", "flagged", size=12))
+    panels = [
+        Panel(layers, x_label=with_unit(x_name, units), y_label=with_unit(y_name, units),
+              color_label=f"largest {short(colour)}", title="all compounds"),
+    ]  # fmt: skip
+    if density.sum():
+        logged = np.where(density > 0, np.log10(np.maximum(density, 1)), np.nan)
+        panels.append(
+            Panel([image(logged, *plan.map_ranges, "passing")], x_label=with_unit(x_name, units),
+                  y_label=with_unit(y_name, units), color_label="log₁₀ compounds that pass",
+                  color_map="magma", title="compounds that pass")
+        )  # fmt: skip
+    return Picture(
+        "property_map", "Gap and stability of the search", panels,
+        f"Colour: the best {short(colour)} in each cell of predicted gap and decomposition energy; points: compounds no other beats in every objective.",
+        columns=len(panels), width=9.6, height=4.2,
+    )  # fmt: skip
+
+
+def species_picture(species: pd.DataFrame) -> Picture:
+    """Return the mean fraction of each species among the survivors and in the whole search."""
+    place = np.arange(len(species), dtype=float)
+    panel = Panel(
+        [
+            bars(place - 0.2, species["mean_fraction_all"], "all compounds", "muted", width=0.38),
+            bars(place + 0.2, species["mean_fraction_passing"], "passing", "series0", width=0.38),
+        ],
+        x_ticks=list(species["species"]), y_label="mean fraction of its site", x_label="species",
+    )  # fmt: skip
+    return Picture(
+        "species", "What the survivors are made of", [panel],
+        "Mean site fraction of each species among compounds that pass, beside the whole search.",
+    )  # fmt: skip
+
+
+def ternary_picture(plan: Plan, best: pd.Series) -> Picture | None:
+    """Return the probability of passing over the ternary of the three B species of the best compound.
+
+    A and X stay those of the best compound; species of B beyond three stay out.
+    """
+    from matterscope.materials.compositions import parse_formula
+    from matterscope.materials.rules import joint_draws, joint_probability
+    from matterscope.materials.streaming import evaluate
+
+    grid = plan.space.grids[1]
+    if len(grid.species) < 3 or grid.steps < 2 or not plan.rules:
+        return None
+    found = parse_formula(str(best["formula"]))
+    shares = sorted(grid.species, key=lambda s: -found["B"].get(s, 0.0))[:3]
+    corner = [grid.species.index(s) for s in shares]
+    counts = {
+        s: np.array([[round(found[s].get(n, 0.0) * g.steps) for n in g.species]])
+        for s, g in zip("ABX", plan.space.grids, strict=True)
+    }
+    every = grid.unrank(np.arange(grid.size)).astype(int)
+    rows = np.flatnonzero(every[:, corner].sum(1) == grid.steps)
+    a = int(plan.space.grids[0].rank(counts["A"])[0])
+    x = int(plan.space.grids[2].rank(counts["X"])[0])
+    where = [plan.names.index(r.name) for r in plan.rules]
+    chance = np.empty(len(rows))
+    for i, b in enumerate(rows):
+        pair = a * grid.size + int(b)
+        values, sigmas = evaluate(plan, pair, pair + 1)
+        _, every_p = joint_probability(
+            plan.rules, values[where][:, 0, x][None], sigmas[where][:, 0, x][None],
+            joint_draws(plan.correlation), plan.threshold,
+        )  # fmt: skip
+        chance[i] = every_p[0]
+    part = every[rows][:, corner] / grid.steps
+    layers: list[Layer] = [line([0, 1, 0.5, 0], [0, 0, np.sqrt(3) / 2, 0], role="muted")]
+    bands = (
+        (0.0, 0.1, "muted"),
+        (0.1, 0.5, "series0"),
+        (0.5, 0.8, "series1"),
+        (0.8, 1.01, "series2"),
+    )
+    horizontal, vertical = part[:, 1] + part[:, 2] / 2, part[:, 2] * np.sqrt(3) / 2
+    for low, high, role in bands:
+        mask = (chance >= low) & (chance < high)
+        if mask.any():
+            label = f"P {low:g}–{min(high, 1):g}"
+            layers.append(points(horizontal[mask], vertical[mask], label, role, size=60))
+    layers.append(text([-0.04, 1.04, 0.5], [-0.05, -0.05, 0.92], shares))
+    panel = Panel(layers, equal=True, x_range=(-0.15, 1.15), y_range=(-0.12, 1.0))
+    rest = {s: "".join(found[s]) for s in "AX"}
+    return Picture(
+        "ternary", f"Probability of passing, {rest['A']}({'–'.join(shares)}){rest['X']}₃", [panel],
+        "Each point is one composition of the B site; A and X are those of the best compound.",
+        width=5.2, height=4.6,
     )  # fmt: skip

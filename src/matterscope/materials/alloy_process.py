@@ -59,14 +59,14 @@ class AlloyProcess:
     """Noise variance of row i is σ²/weights[i]."""
     _state: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def fit(self, fractions: Fractions, target: Array, iterations: int = 60) -> AlloyProcess:
+    def fit(self, fractions: Fractions, target: Array, iterations: int = 45) -> AlloyProcess:
         """Find the hyper-parameters; rows must be complete."""
         self.fractions, self.target = fractions, np.asarray(target, dtype=float)
         self.weights = np.ones(len(target))
         z = self._standard(self.target)
         kernel = ProductKernel(self.terms, self.bases, fractions, fractions)
         self.theta = self._start()
-        rounds = 3 if self.robust else 1
+        rounds = 2 if self.robust else 1
         for number in range(rounds):
             steps = iterations if number == 0 else iterations // 2
             self.theta = self._optimise(kernel, z, steps)
@@ -81,7 +81,7 @@ class AlloyProcess:
         noise = np.exp(self.theta[-1]) / self.weights + JITTER
         factor = cholesky(kernel.matrix(self.theta[:-1]) + np.diag(noise), lower=True)
         inverse = cho_solve((factor, True), np.eye(len(z)))
-        self._state = {"factor": factor, "alpha": inverse @ z, "diagonal": np.diag(inverse).copy()}
+        self._state = {"factor": factor, "alpha": inverse @ z, "inverse": inverse}
         return self
 
     # --- scale -------------------------------------------------------------------------------
@@ -154,20 +154,32 @@ class AlloyProcess:
         self.weights = (FREEDOM + 1) / (FREEDOM + second / variance)
 
     # --- answers -----------------------------------------------------------------------------
-    def leave_one_out(self) -> tuple[Array, Array]:
-        """Return prediction and σ of each training row from all the others.
+    def leave_out(self, blocks: NDArray[np.integer]) -> tuple[Array, Array]:
+        """Return prediction and σ of each training row without its block, hyper-parameters kept.
 
-        σ is that of a new row: the row's own noise is replaced by the usual one.
+        With K⁻¹ = Q and rows B left out, y_B − ŷ_B = (Q_BB)⁻¹ α_B and cov = (Q_BB)⁻¹. σ is that of a new
+        row: the row's own noise is replaced by the usual one.
+
+        Parameters
+        ----------
+        blocks : array of shape (n,)
+            Number of each row's block; all different for leave-one-out.
 
         References
         ----------
-        Sundararajan and Keerthi, Neural Comput. 13, 1103 (2001).
+        Sundararajan and Keerthi, Neural Comput. 13, 1103 (2001), for single rows.
         """
-        alpha, diagonal = self._state["alpha"], self._state["diagonal"]
+        inverse, alpha = self._state["inverse"], self._state["alpha"]
         z = self._standard(self.target)
         own = np.exp(self.theta[-1]) / self.weights + JITTER
-        variance = np.maximum(1 / diagonal - own, 0.0) + self.noise**2
-        return self._back(z - alpha / diagonal, np.sqrt(variance))
+        value, variance = np.empty(len(z)), np.empty(len(z))
+        for block in np.unique(blocks):
+            rows = np.flatnonzero(blocks == block)
+            covariance = np.linalg.inv(inverse[np.ix_(rows, rows)])
+            value[rows] = z[rows] - covariance @ alpha[rows]
+            variance[rows] = np.diag(covariance)
+        variance = np.maximum(variance - own, 0.0) + self.noise**2
+        return self._back(value, np.sqrt(variance))
 
     @property
     def noise(self) -> float:
@@ -183,6 +195,70 @@ class AlloyProcess:
         prior = self.prior_variance(fractions)
         variance = np.maximum(prior - (solved**2).sum(0), 0.0) + self.noise**2
         return self._back(cross @ self._state["alpha"], np.sqrt(variance))
+
+    def covariance(self, left: Fractions, right: Fractions) -> Array:
+        """Return the posterior covariance between compounds, noise left out, shape (n, m).
+
+        In units of the property squared (of its logarithm if `logarithm`).
+        """
+        crosses = [
+            ProductKernel(self.terms, self.bases, side, self.fractions).matrix(self.theta[:-1])
+            for side in (left, right)
+        ]
+        solved = [solve_triangular(self._state["factor"], cross.T, lower=True) for cross in crosses]
+        prior = ProductKernel(self.terms, self.bases, left, right).matrix(self.theta[:-1])
+        return np.asarray(self.spread**2 * (prior - solved[0].T @ solved[1]))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the training values, the unit of the standardised ones."""
+        base = np.log(self.target) if self.logarithm else self.target
+        return float(base.std() or 1.0)
+
+    def predict_grid(self, tables: Fractions) -> tuple[Array, Array]:
+        """Return mean and σ of all products of site compositions, shape (n_A, n_B, n_X) each.
+
+        The same numbers as `predict`, with every site kernel computed once: for fixed A and X the
+        covariance with the training rows is a sum over the kinds of B kernel.
+        """
+        factors, diagonals = zip(
+            *(self._site_table(place, table) for place, table in enumerate(tables)), strict=True
+        )
+        first = LENGTHS_PER_SITE * len(self.bases)
+        amplitudes = np.exp(self.theta[first:-1])
+        shape = tuple(len(t) for t in tables)
+        mean, variance = np.empty(shape), np.empty(shape)
+        for i in range(shape[0]):
+            for k in range(shape[2]):
+                cross = np.zeros((shape[1], len(self.target)))
+                prior = np.zeros(shape[1])
+                for kind in {t[1] for t in self.terms}:
+                    chosen = [
+                        (a * factors[0][t[0]][i] * factors[2][t[2]][k],
+                         a * diagonals[0][t[0]][i] * diagonals[2][t[2]][k])
+                        for t, a in zip(self.terms, amplitudes, strict=True) if t[1] == kind
+                    ]  # fmt: skip
+                    cross += factors[1][kind] * np.sum([c for c, _ in chosen], axis=0)
+                    prior += diagonals[1][kind] * np.sum([d for _, d in chosen])
+                solved = solve_triangular(
+                    self._state["factor"], cross.T, lower=True, check_finite=False
+                )
+                mean[i, :, k] = cross @ self._state["alpha"]
+                variance[i, :, k] = np.maximum(prior - (solved**2).sum(0), 0.0) + self.noise**2
+        return self._back(mean, np.sqrt(variance))
+
+    def _site_table(self, place: int, table: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return kind → covariances with the training rows, and kind → k(u, u)."""
+        unique, back = np.unique(self.fractions[place], axis=0, return_inverse=True)
+        kernel = SiteKernel(self.bases[place], table, unique)
+        logs = self.theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
+        cross = {"1": np.ones((len(table), len(self.target)))}
+        diagonal = {"1": np.ones(len(table))}
+        for kind in {t[place] for t in self.terms} - {"1"}:
+            value = kernel.expand(kernel.evaluate(kind, logs, gradient=False)[0])
+            cross[kind] = value[:, np.ravel(back)]
+            diagonal[kind] = self._site_diagonal(place, kind, table)
+        return cross, diagonal
 
     def prior_variance(self, fractions: Fractions) -> Array:
         """Return k(u, u) of each compound."""
@@ -208,7 +284,8 @@ class AlloyProcess:
         for start in range(0, len(unique), 64):
             part = unique[start : start + 64]
             kernel = SiteKernel(self.bases[place], part, part)
-            values[start : start + 64] = np.diag(kernel.evaluate(kind, logs, gradient=False)[0])
+            square = kernel.expand(kernel.evaluate(kind, logs, gradient=False)[0])
+            values[start : start + 64] = np.diag(square)
         return values[np.ravel(back)]
 
 

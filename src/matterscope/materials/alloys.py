@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 Fractions = tuple[Array, Array, Array]
 
 MEMBERS = ("vegard-process", "smooth-process", "logarithmic-process", "trees")
+LEFT_OUT_BLOCKS = 10
+"""Rows are left out in tenths for weights and calibration: leave-one-out flatters processes whose
+hyper-parameters have seen the row and whose nearest neighbours stay in."""
+SMALLEST_WEIGHT = 0.01
 ODD_WEIGHT = 0.5
 """A training row whose noise weight is below is not taken at its word as an end member."""
 BOWING_PRIOR = 0.3
@@ -84,6 +88,24 @@ class TargetModel:
             values.append(value)
         stacked = self.weights @ np.array(values)
         return stacked, self.scale * self._combine(np.array(values), np.array(sigmas), stacked)
+
+    def predict_grid(
+        self, tables: Fractions, species: Mapping[str, tuple[str, ...]]
+    ) -> tuple[Array, Array]:
+        """Return value and σ of all products of site compositions, shape (n_A, n_B, n_X) each."""
+        shape = tuple(len(t) for t in tables)
+        values, sigmas = [], []
+        for member in self.members:
+            if member.process is not None:
+                value, sigma = member.process.predict_grid(tables)
+                sigmas.append(sigma.ravel())
+            else:
+                assert member.forest is not None
+                value = member.forest.predict(tree_features(product_rows(tables), species))
+            values.append(value.ravel())
+        stacked = self.weights @ np.array(values)
+        sigma = self.scale * self._combine(np.array(values), np.array(sigmas), stacked)
+        return stacked.reshape(shape), sigma.reshape(shape)
 
     def _combine(self, values: Array, sigmas: Array, stacked: Array) -> Array:
         # width of the processes and disagreement of the members are independent doubts
@@ -182,7 +204,8 @@ class AlloyModel:
         terms = SMOOTH_TERMS if smooth else VEGARD_TERMS + bowing_terms(mixed)
         process = AlloyProcess(terms, self.bases, logarithm=kind.startswith("log"))
         process.fit(fractions, target)
-        return Member(kind, process, None, *process.leave_one_out())
+        blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS
+        return Member(kind, process, None, *process.leave_out(blocks))
 
     # --- answers -----------------------------------------------------------------------------
     def corners(self, mixed: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
@@ -194,21 +217,21 @@ class AlloyModel:
         """Return value and σ of one property, shape (n,) each.
 
         On sites that no training row mixes, f(u) = Σ uᵢ f(eᵢ) over the pure species (Vegard), with the
-        sum of the σ and the usual bowing added in quadrature.
+        sum of the σ and the usual bowing added in quadrature. End members keep their label if they are
+        in the table.
         """
         model = self.models[name]
         linear, _ = self.corners(model.mixed)
-        weights, points = corner_points(fractions, linear)
-        unique, back = np.unique(np.column_stack(points[0]), axis=0, return_inverse=True)
+        weights, (expanded, owner) = corner_points(fractions, linear)
+        unique, back = np.unique(np.column_stack(expanded), axis=0, return_inverse=True)
         widths = np.cumsum([f.shape[1] for f in fractions])[:-1]
-        corners = tuple(np.split(unique, widths, axis=1))
-        value, sigma = model.predict(corners, tree_features(corners, self.species))  # type: ignore[arg-type]
-        owner = points[1]
-        direct = np.bincount(owner, minlength=len(fractions[0])) == 1
-        measured = np.where(direct[owner], np.nan, self._measured(model, corners)[np.ravel(back)])  # type: ignore[arg-type]
-        at_corner = np.where(np.isfinite(measured), measured, value[np.ravel(back)])
-        total = np.bincount(owner, weights * at_corner, minlength=len(fractions[0]))
-        width = np.bincount(owner, weights * sigma[np.ravel(back)], minlength=len(fractions[0]))
+        a, b, x = np.split(unique, widths, axis=1)
+        value, sigma = model.predict((a, b, x), tree_features((a, b, x), self.species))
+        measured = self.end_member_labels(model, (a, b, x))
+        value = np.where(np.isfinite(measured), measured, value)
+        back = np.ravel(back)
+        total = np.bincount(owner, weights * value[back], minlength=len(fractions[0]))
+        width = np.bincount(owner, weights * sigma[back], minlength=len(fractions[0]))
         return np.asarray(total), np.hypot(width, self.interpolation_width(model, fractions))
 
     def interpolation_width(self, model: TargetModel, fractions: Fractions) -> Array:
@@ -220,16 +243,18 @@ class AlloyModel:
                 variance += (model.bowing**2) * 2.0 * (1.0 - (fractions[place] ** 2).sum(1))
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
-    def _measured(self, model: TargetModel, corners: Fractions) -> Array:
-        """Return the training label of compounds that are trustworthy training rows, else NaN."""
-        known = np.column_stack(take(self.fractions, model.rows)).round(6)
+    def end_member_labels(self, model: TargetModel, asked: Fractions) -> Array:
+        """Return the training label of end members that are trustworthy training rows, else NaN."""
+        known = np.column_stack(take(self.fractions, model.rows)).round(6) + 0.0
+        pure = np.isclose((known**2).sum(1), len(SITES))
         labels = {
             row.tobytes(): y
-            for row, y, odd in zip(known + 0.0, model.target, model.odd_rows(), strict=True)
-            if not odd
+            for row, y in zip(
+                known[pure & ~model.odd_rows()], model.target[pure & ~model.odd_rows()], strict=True
+            )
         }
-        asked = np.column_stack(corners).round(6) + 0.0
-        return np.array([labels.get(row.tobytes(), np.nan) for row in asked])
+        rows = np.column_stack(asked).round(6) + 0.0
+        return np.array([labels.get(row.tobytes(), np.nan) for row in rows])
 
     def predict(self, fractions: Fractions) -> tuple[Array, Array]:
         """Return values and σ of all properties, shape (n, properties) each."""
@@ -246,9 +271,17 @@ class AlloyModel:
         for name in self.targets:
             model = self.models[name]
             value, _ = model.predict(ends, tree_features(ends, self.species))
-            measured = self._measured(model, ends)
+            measured = self.end_member_labels(model, ends)
             columns.append(share @ np.where(np.isfinite(measured), measured, value))
         return np.column_stack(columns)
+
+
+def product_rows(tables: Fractions) -> Fractions:
+    """Return the fractions of all products of site compositions, X running fastest."""
+    sizes = [len(t) for t in tables]
+    grid = np.indices(sizes).reshape(3, -1)
+    a, b, x = (t[i] for t, i in zip(tables, grid, strict=True))
+    return a, b, x
 
 
 def take(fractions: Fractions, rows: NDArray[np.integer]) -> Fractions:
@@ -288,11 +321,19 @@ def corner_points(
 
 
 def stack_weights(left_out: Array, target: Array) -> Array:
-    """Return non-negative weights of sum one that minimise the squared leave-one-out error."""
+    """Return non-negative weights of sum one for the members of a stack.
+
+    Half least squares on the left-out answers, half 1/RMSE⁴: least squares alone gives everything to
+    one of two equal members by chance.
+    """
     heavy = 1e3 * np.sqrt((target**2).sum() + 1.0)
     design = np.vstack([left_out.T, np.full(len(left_out), heavy)])
     weights, _ = nnls(design, np.append(target, heavy))
-    return np.asarray(weights / weights.sum())
+    error = np.sqrt(((left_out - target) ** 2).mean(1)) + 1e-12
+    smooth = (error.min() / error) ** 4
+    mixed = weights / weights.sum() + smooth / smooth.sum()
+    mixed[mixed < 2 * SMALLEST_WEIGHT] = 0.0
+    return np.asarray(mixed / mixed.sum())
 
 
 def calibrate(model: TargetModel, levels: Sequence[float] = (0.68, 0.9, 0.95)) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-TREES = 300
+TREES = 200
 FEATURE_SHARE = 0.5
 
 

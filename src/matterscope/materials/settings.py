@@ -113,3 +113,60 @@ class TrainSettings(Settings):
     )
     targets: tuple[str, ...] = option((), "Properties to learn; empty: all of the table.")
     fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+
+
+class ScreenSettings(SpaceSettings):
+    """Settings of `materials screen`."""
+
+    model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
+    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+    rule: tuple[str, ...] = option(
+        (),
+        "Rules, 'NAME<NUMBER', 'NAME>NUMBER' or 'NAME in LOW:HIGH'; empty: stable, gap 1–3 eV, tolerant to defects.",
+    )
+    objective: tuple[str, ...] = option(
+        (), "Objectives of the Pareto front, 'max NAME' or 'min NAME'."
+    )
+    rank: str = option("", "Property by which the best are listed, largest first.")
+    minimum_probability: float = option(
+        0.5, "Probability of passing every rule that counts as passing.", gt=0, lt=1
+    )
+    keep: Literal["passing", "all", "none"] = option("passing", "Rows that are written as Parquet.")
+    top: int = option(100, "Length of the list of the best.", ge=1, le=10_000)
+    diversity: float = option(
+        0.25,
+        "Smallest distance of two compounds in that list (1: a whole site exchanged).",
+        ge=0,
+        le=3,
+    )
+    query: str = option("", "SQL for DuckDB over the rows written, a view called screen.")
+    yes: bool = option(False, "Go on although the search is very large.")
+
+
+class SuggestSettings(ScreenSettings):
+    """Settings of `materials suggest`."""
+
+    method: Literal["nsga2", "genetic", "batch"] = option(
+        "nsga2",
+        "NSGA-II on all objectives, a genetic search on their sum, or a Bayesian batch on the first.",
+    )
+    count: int = option(12, "Compounds suggested.", ge=1, le=500)
+    population: int = option(200, "Individuals of the evolution.", ge=8, le=5000)
+    generations: int = option(60, "Generations of the evolution.", ge=1, le=5000)
+    acquisition: Literal["ei", "ucb"] = option(
+        "ei", "Expected improvement or upper confidence bound."
+    )
+    cost: tuple[str, ...] = option(
+        (), "Price of one computation at each fidelity, e.g. pbe=1,hse=12."
+    )
+    keep: Literal["passing", "all", "none"] = option(
+        "none", "Not used: nothing is streamed.", advanced=True
+    )
+
+
+class AuditSettings(Settings):
+    """Settings of `materials audit`."""
+
+    residuals: bool = option(True, "Also list rows far from what the others let expect.")
+    renormalise: bool = option(False, "Divide site fractions by their sum where it is not one.")
+    fix_list: bool = option(False, "Write proposed corrections as a separate CSV.")

@@ -109,9 +109,13 @@ class SiteKernel:
     """
 
     def __init__(self, basis: SiteBasis, left: Array, right: Array) -> None:
-        self.basis, self.left, self.right = basis, left, right
+        # rows repeat the compositions of one site: covariances are made for the different ones only
+        self.basis = basis
+        self.left, back_left = np.unique(left, axis=0, return_inverse=True)
+        self.right, back_right = np.unique(right, axis=0, return_inverse=True)
+        self.back = (np.ravel(back_left), np.ravel(back_right))
         ends = basis.end_members
-        one, two, pure = (basis.features(u) for u in (left, right, ends))
+        one, two, pure = (basis.features(u) for u in (self.left, self.right, ends))
         self._pairs = {
             "lr": [squared_distances(p, q) for p, q in zip(one, two, strict=True)],
             "lE": [squared_distances(p, q) for p, q in zip(one, pure, strict=True)],
@@ -122,7 +126,11 @@ class SiteKernel:
     def evaluate(
         self, kind: str, logs: Array, *, gradient: bool = True
     ) -> tuple[Array, list[Array]]:
-        """Return the kernel of `kind` (L, F or R) and its derivatives by the four log lengths."""
+        """Return the kernel of `kind` (L, F or R) between the *different* compositions, and its slopes.
+
+        `expand` carries the kernel to all rows; the derivatives are by the log lengths that
+        `gradient_index` names.
+        """
         if kind == "L":
             value, slope = matern(self.basis.between * np.exp(-2.0 * logs[0]))
             rows = [
@@ -138,6 +146,18 @@ class SiteKernel:
                 for p, n, f, e in zip(parts, near, far, ends, strict=True)
             ]
         return parts[0], parts[1:]
+
+    def expand(self, value: Array) -> Array:
+        """Return a kernel between different compositions as one between all rows."""
+        return value[np.ix_(*self.back)]
+
+    def gather(self, weight: Array) -> Array:
+        """Return the sums of `weight` over rows of equal composition: the transpose of `expand`."""
+        rows = np.zeros((len(self.left), weight.shape[1]))
+        np.add.at(rows, self.back[0], weight)
+        total = np.zeros((len(self.left), len(self.right)))
+        np.add.at(total.T, self.back[1], rows.T)
+        return total
 
     def _smooth(self, pair: str, logs: Array, gradient: bool) -> list[Array]:
         scaled = [
@@ -192,7 +212,8 @@ class ProductKernel:
             for place, kind in enumerate(term):
                 if kind != "1" and (place, kind) not in found:
                     logs = theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
-                    found[place, kind] = self.sites[place].evaluate(kind, logs, gradient=gradient)
+                    value, slopes = self.sites[place].evaluate(kind, logs, gradient=gradient)
+                    found[place, kind] = self.sites[place].expand(value), slopes
         return found
 
     def matrix(self, theta: Array) -> Array:
@@ -230,6 +251,7 @@ class ProductKernel:
                 outer[key] = outer[key] + others if key in outer else others
             slopes[first + number] = np.vdot(others, factors[used[-1]][0])
         for (place, kind), others in outer.items():
+            gathered = self.sites[place].gather(others)
             for index, slope in zip(gradient_index(kind), factors[place, kind][1], strict=True):
-                slopes[LENGTHS_PER_SITE * place + index] += np.vdot(others, slope)
+                slopes[LENGTHS_PER_SITE * place + index] += np.vdot(gathered, slope)
         return slopes

@@ -151,6 +151,27 @@ VERBS: dict[str, Verb] = {
         "count, and list, all perovskite alloys of a search",
         "none",
     ),
+    "materials screen": Verb(
+        "matterscope.materials.screening:screen_space",
+        "matterscope.materials.settings:ScreenSettings",
+        "which alloys of a search pass every rule, with what probability",
+        "together?",
+        "TABLE",
+    ),
+    "materials suggest": Verb(
+        "matterscope.materials.suggestion:suggest_compounds",
+        "matterscope.materials.settings:SuggestSettings",
+        "which compounds to compute or make next",
+        "together?",
+        "TABLE",
+    ),
+    "materials audit": Verb(
+        "matterscope.materials.auditing:audit_table",
+        "matterscope.materials.settings:AuditSettings",
+        "faults in a table, found by rules",
+        "together",
+        "TABLE",
+    ),
     "materials slme": Verb(
         "matterscope.materials.efficiency:limit_efficiency",
         "matterscope.materials.settings:SlmeSettings",

@@ -1,0 +1,65 @@
+"""`materials audit`: faults in a user's table, found by rules; the table itself is left as it is.
+
+In: tables. Out: findings with row, column, rule, evidence and severity; the columns say which rules apply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.estimates import Estimate, InputRef, Quantity
+from matterscope.core.files import sha256_of
+from matterscope.core.pictures import Panel, Picture, bars
+from matterscope.materials.alloy_audit import findings_of
+from matterscope.materials.alloy_tables import read_alloys
+from matterscope.materials.findings import ORDER, Finding, as_frame
+from matterscope.materials.settings import AuditSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> list[Estimate]:
+    """Return one estimate with all findings of the inputs, read as one table of alloys."""
+    table = read_alloys(inputs, renormalise=settings.renormalise)
+    findings = findings_of(table, residuals=settings.residuals)
+    source = InputRef(table.source, "", "+".join(i.sha256 for i in inputs))
+    return [findings_estimate(findings, len(table), source, settings, call)]
+
+
+def findings_estimate(
+    findings: list[Finding], rows: int, source: InputRef, settings: AuditSettings, call: Call
+) -> Estimate:
+    """Return findings as an estimate: counts, table, picture, and the list of corrections on request."""
+    answer = Estimate("materials audit", source)
+    frame = as_frame(findings)
+    answer.tables["findings"] = frame
+    answer.quantities["rows_audited"] = Quantity(rows, "1", reason="counted")
+    for severity in ORDER:
+        count = sum(f.severity == severity for f in findings)
+        answer.quantities[f"findings_{severity}"] = Quantity(count, "1", reason="counted")
+    summary = (
+        frame.groupby(["rule", "severity"], sort=False).size().rename("findings").reset_index()
+    )
+    answer.tables["rules"] = summary
+    answer.pictures.append(_picture(summary))
+    groups = [f for f in findings if f.severity in {"error", "warning"} and f.line == 0]
+    for finding in groups:
+        answer.flag("group-of-rows", f"{finding.row}: {finding.evidence}", finding.proposal)
+    if settings.fix_list:
+        path = call.artifact("corrections.csv")
+        frame[frame["proposal"] != ""].to_csv(path, index=False)
+        answer.diagnostics["artifacts"] = [{"path": path.name, "sha256": sha256_of(path)}]
+    return answer
+
+
+def _picture(summary: pd.DataFrame) -> Picture:
+    names = [f"{r} ({s})" for r, s in zip(summary["rule"], summary["severity"], strict=True)]
+    panel = Panel(
+        [bars(range(len(names)), summary["findings"], "findings", "flagged")],
+        x_ticks=names,
+        y_label="findings",
+        x_label="rule (severity)",
+    )
+    return Picture("findings", "Findings by rule", [panel], "How often each rule spoke.")
