@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.alloys import SPECIES, law, model
 
 from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.alloys import AlloyModel, corner_points, stack_weights
@@ -18,6 +17,7 @@ from matterscope.materials.sitekernels import (
 )
 from matterscope.materials.spaces import make_space
 from matterscope.materials.species import descriptors
+from support.alloys import SPECIES, law, model
 
 
 def compounds(steps: dict[str, int], count: int, seed: int = 0) -> tuple[np.ndarray, ...]:

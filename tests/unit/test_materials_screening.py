@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
-from support.alloys import SPECIES, model
 
 from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError
@@ -24,6 +23,7 @@ from matterscope.materials.settings import ScreenSettings, SuggestSettings
 from matterscope.materials.spaces import make_space
 from matterscope.materials.streaming import chunk_unit, evaluate
 from matterscope.materials.suggestion import lookup, suggest_compounds
+from support.alloys import SPECIES, model
 
 NAMES = ["band_gap_pbe", "band_gap_hse", "decomposition_energy_hse", "figure_of_merit"]
 SEARCH = {"A": SPECIES["A"], "B": SPECIES["B"], "X": SPECIES["X"], "steps": ("A=4", "B=4", "X=4")}
@@ -118,8 +118,8 @@ def test_a_chunk_holds_what_the_model_predicts(stored: Path, tmp_path: Path) -> 
     counts = plan.space.unrank(index)
     value, sigma = model(0.8).predict(padded(model(0.8), plan.space, counts))
     # tables are single precision: 24 bits of numbers below 4
-    assert values.reshape(2, -1)[:, index].T == pytest.approx(value, abs=2e-6)
-    assert sigmas.reshape(2, -1)[:, index].T == pytest.approx(sigma, rel=1e-4, abs=1e-6)
+    assert pytest.approx(value, abs=2e-6) == values.reshape(2, -1)[:, index].T
+    assert pytest.approx(sigma, rel=1e-4, abs=1e-6) == sigmas.reshape(2, -1)[:, index].T
     found = lookup(plan, {s: c.astype(np.int64) for s, c in counts.items()})
     assert found[0] == pytest.approx(value, abs=2e-6)
     assert found[1] == pytest.approx(sigma, rel=1e-4, abs=1e-6)
