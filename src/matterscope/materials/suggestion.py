@@ -149,7 +149,7 @@ def _evolved(
         # an unlikely compound is beaten in every objective by a likely one
         penalty = 3.0 * np.log10(np.maximum(chance, 1e-6) / settings.minimum_probability)
         scaled = scaled + np.minimum(penalty, 0.0)[:, None]
-        return scaled.sum(1, keepdims=True) if settings.method == "genetic" else scaled
+        return np.asarray(scaled.sum(1, keepdims=True) if settings.method == "genetic" else scaled)
 
     found = evolve(
         score, plan.space, call.rng("evolution"), settings.population, settings.generations
