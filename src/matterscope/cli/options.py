@@ -79,11 +79,11 @@ def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[insp
             )
             continue
         flag = "--" + name.replace("_", "-")
-        shown = "required" if required else _shown(field.default)
+        text += "  (required)" if required else _shown(field.default)
         choice = typer.Option(
             *([f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]),
             help=text,
-            show_default=shown,
+            show_default=False,
             rich_help_panel="Settings",
         )
         named.append(
@@ -122,12 +122,13 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     )
 
 
-def _shown(default: Any) -> str | bool:
+def _shown(default: Any) -> str:
     if default is None or default in ((), "", []):
-        return False
-    if isinstance(default, (tuple, list)):
-        return ",".join(str(v) for v in default)
-    return str(default).lower() if isinstance(default, bool) else str(default)
+        return ""
+    words = (
+        ",".join(str(v) for v in default) if isinstance(default, (tuple, list)) else str(default)
+    )
+    return f"  (default {words.lower() if isinstance(default, bool) else words})"
 
 
 def settings_given(
@@ -275,4 +276,4 @@ def _interval(q: dict[str, Any]) -> str:
     if q.get("probabilities"):
         ranked = sorted(q["probabilities"].items(), key=lambda item: -(item[1] or 0))[:3]
         return ", ".join(f"p({v}) = {number(p, 0.01)}" for v, p in ranked)
-    return str(q.get("uncertainty", ""))
+    return str(q.get("uncertainty", "")).removeprefix("none: ")

@@ -80,6 +80,13 @@ def half_width(entry: dict[str, Any]) -> float | None:
     for band in entry.get("intervals", []):
         if band["low"] is not None and band["high"] is not None and band["high"] > band["low"]:
             return float(band["high"] - band["low"]) / 2
+        ends = [e for e in (band["low"], band["high"]) if e is not None]
+        if (
+            len(ends) == 1
+            and isinstance(entry["value"], (int, float))
+            and ends[0] != entry["value"]
+        ):
+            return abs(float(ends[0] - entry["value"]))
     return None
 
 

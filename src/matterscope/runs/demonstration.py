@@ -54,7 +54,41 @@ def _stored_truth(path: Path) -> list[dict[str, Any]]:
     return [dict(d.attrs["truth"]) for d in read(path)]
 
 
-STEPS: tuple[Step, ...] = ()
+def _told(name: str, *quantities: str) -> Callable[[dict[str, Run]], list[dict[str, Any]]]:
+    """Return the truth that an earlier simulation step stated, for the named quantities."""
+
+    def truth(done: dict[str, Run]) -> list[dict[str, Any]]:
+        stated = [e["diagnostics"]["truth"] for e in done[name].entries]
+        return [{q: s[q] for q in quantities if q in s} for s in stated]
+
+    return truth
+
+
+DEMO_SPECTRA = shipped("spectra", "demo_cu_k.h5")
+STEPS: tuple[Step, ...] = (
+    Step(
+        "Copper in six oxides, from their K edges",
+        "Spectra computed with FEFF10 for known structures, with noise and an axis of their own; the model was trained on another code's spectra of other materials.",
+        "spectra infer",
+        inputs=lambda done: [DEMO_SPECTRA],
+        truth=lambda done: _stored_truth(DEMO_SPECTRA),
+    ),
+    Step(
+        "A photon stream with a known emitter",
+        "One three-level emitter, five per cent background, two detectors with jitter: every detection drawn one by one.",
+        "emitters simulate",
+        config={"kind": "stream", "preset": "hbn", "duration": 0.3},
+        name="stream",
+        show=0,
+    ),
+    Step(
+        "Is it one emitter?",
+        "The stream of the step before, read from its PTU file; the likelihood knows nothing of the simulation.",
+        "emitters g2",
+        inputs=lambda done: [artifact(done["stream"])],
+        truth=_told("stream", "g2_zero"),
+    ),
+)
 
 
 def demonstrate(out: Path, seed: int, progress: Progress = silent) -> Path:

@@ -103,7 +103,7 @@ def answer_view(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
             "probabilities": sorted(
                 q.get("probabilities", {}).items(), key=lambda item: -(item[1] or 0)
             ),
-            "uncertainty": q.get("uncertainty", ""),
+            "reason": q.get("uncertainty", "").removeprefix("none: "),
         }
         for name, q in entry["quantities"].items()
     ]
