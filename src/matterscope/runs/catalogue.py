@@ -77,6 +77,18 @@ VERBS: dict[str, Verb] = {
         metavar="RECIPE",
     ),
     # spectra: electron energy loss
+    "spectra compare": Verb(
+        "matterscope.spectra.comparison:compare",
+        "matterscope.spectra.settings:CompareSettings",
+        "Lay spectra on the first one: shift, scale, widths, correlation, residual",
+        "together",
+    ),
+    "spectra mixture": Verb(
+        "matterscope.spectra.unmixing:unmix",
+        "matterscope.spectra.settings:MixtureSettings",
+        "Fit references to spectra, or resolve a series into species",
+        "together",
+    ),
     "spectra map": Verb(
         "matterscope.spectra.maps:map_pixels",
         "matterscope.spectra.settings:MapSettings",

@@ -7,7 +7,10 @@ from matterscope.core.verbs import lazy
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        # public name: ("module:function", "SettingsClass")
+        "compare": ("comparison:compare", "CompareSettings"),
         "map": ("maps:map_pixels", "MapSettings"),
+        "mixture": ("unmixing:unmix", "MixtureSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
         "decks": ("decks:convert_decks", "DecksSettings"),
         "build": ("builder:build_set", "BuildSettings"),

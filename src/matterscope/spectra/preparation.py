@@ -1,7 +1,7 @@
 """The verb `reduce`: raw files in, spectra one can compare out, with a record of every step.
 
-In: X-ray absorption or energy-loss files. Out: one estimate per spectrum, and the reduced spectra as
-files (CSV, XDI, NXxas, EMSA) beside a JSON of the steps.
+In: X-ray absorption or energy-loss files. Out: one estimate per spectrum (or per merged edge), and the
+reduced spectra as files (CSV, XDI, NXxas, EMSA) beside a JSON of the steps.
 """
 
 from __future__ import annotations
@@ -12,15 +12,28 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from matterscope.core.calls import Call, Input
-from matterscope.core.errors import ConfigError
+from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, InputRef
 from matterscope.core.files import sha256_of, write_json, write_text
 from matterscope.core.schema import measurement
-from matterscope.io import measurements
-from matterscope.spectra.loss_reduction import Reduced, is_energy_loss, reduce_energy_loss
+from matterscope.core.verbs import as_input
+from matterscope.io import measurements, write
+from matterscope.spectra.absorption_reduction import (  # fmt: skip
+    Scan,
+    answer,
+    finish,
+    foil_shift,
+    merge,
+    prepare,
+)
+from matterscope.spectra.loss_reduction import is_energy_loss, reduce_energy_loss
 from matterscope.spectra.settings import ReduceSettings
+
+Array = NDArray[np.float64]
+FORMATS = {"msa": "emsa", "xdi": "xdi", "nxxas": "nxxas"}
 
 
 def reduce(inputs: list[Input], settings: ReduceSettings, call: Call) -> list[Estimate]:
@@ -38,22 +51,67 @@ def reduce(inputs: list[Input], settings: ReduceSettings, call: Call) -> list[Es
     Returns
     -------
     list of Estimate
-        One per spectrum (or spectrum image).
+        One per spectrum or spectrum image; with ``merge`` one per absorption edge.
     """
-    answers = []
+    answers: list[Estimate] = []
+    absorption: list[tuple[xr.Dataset, InputRef]] = []
+    low_loss = _only(settings.low_loss) if settings.low_loss else None
     for given in inputs:
         for spectrum in measurements(given, "spectrum"):
             ref = _ref(given, spectrum)
-            if settings.technique == "xas" or (
-                settings.technique == "auto" and not is_energy_loss(spectrum)
-            ):
-                raise ConfigError(
-                    "X-ray absorption spectra are not reduced by this version", where=ref.source
-                )
-            estimate, state = reduce_energy_loss(spectrum, ref, settings, call)
-            _store(estimate, state, spectrum, settings, call)
+            loss = is_energy_loss(spectrum) if settings.technique == "auto" else settings.technique == "eels"  # fmt: skip
+            if not loss:
+                absorption.append((spectrum, ref))
+                continue
+            estimate, state = reduce_energy_loss(spectrum, ref, settings, call, low_loss)
+            columns = {"counts": state.counts} | state.extra
+            units = spectrum["mu"].attrs["units"]
+            _store(estimate, state.energy, columns, units, spectrum.attrs, settings, call)
             answers.append(estimate)
+    return answers + _absorption(absorption, settings, call)
+
+
+def _only(name: str) -> xr.Dataset:
+    found = measurements(as_input(name), "spectrum")
+    if len(found) != 1:
+        raise DataError(
+            "this file holds several spectra",
+            where=name,
+            got=len(found),
+            hint="name one: FILE:NAME",
+        )
+    return found[0]
+
+
+def _absorption(
+    given: list[tuple[xr.Dataset, InputRef]], settings: ReduceSettings, call: Call
+) -> list[Estimate]:
+    if not given:
+        return []
+    shift, foil = foil_shift(_only(settings.foil)) if settings.foil else (0.0, "")
+    scans = [prepare(spectrum, ref, settings, shift) for spectrum, ref in given]
+    groups = [scans] if settings.merge and len(scans) > 1 else [[s] for s in scans]
+    answers = []
+    for group, (spectrum, _) in zip(groups, given, strict=False):
+        merged, left_out, _ = merge(group) if len(group) > 1 else (group[0], [], None)
+        reduced = finish(merged, settings)
+        estimate = answer(reduced, group, left_out, call)
+        if foil:
+            estimate.diagnostics["foil"] = {"edge": foil, "shift_ev": shift}
+            if abs(shift) > 5.0:
+                estimate.flag(
+                    "axis_off",
+                    f"the foil ({foil}) lies {-shift:+.1f} eV from the table",
+                    "the reduced spectrum stands on the axis of the foil",
+                )
+        attrs = {**spectrum.attrs, "element": reduced.element, "edge": reduced.edge, "normalised": True}  # fmt: skip
+        _store(estimate, reduced.energy, _columns(reduced), "1", attrs, settings, call)
+        answers.append(estimate)
     return answers
+
+
+def _columns(scan: Scan) -> dict[str, Array]:
+    return {"mu": scan.mu} | ({} if scan.sigma is None else {"mu_sigma": scan.sigma})
 
 
 def _ref(given: Input, spectrum: xr.Dataset) -> InputRef:
@@ -61,20 +119,31 @@ def _ref(given: Input, spectrum: xr.Dataset) -> InputRef:
     return InputRef(given.source, str(origin.get("selector") or given.selector), given.sha256)
 
 
+# --- files for the user -----------------------------------------------------------------------
+
+
 def _store(
-    estimate: Estimate, state: Reduced, spectrum: xr.Dataset, settings: ReduceSettings, call: Call
+    estimate: Estimate,
+    energy: Array,
+    columns: dict[str, Array],
+    units: str,
+    attrs: dict[str, Any],
+    settings: ReduceSettings,
+    call: Call,
 ) -> None:
     stem = _file_name(estimate.input)
     written = []
     for form in dict.fromkeys(settings.write):
-        path = call.artifact(f"{stem}.{form if form != 'nxxas' else 'h5'}")
+        path = call.artifact(f"{stem}.{'nxs' if form == 'nxxas' else form}")
         if form == "csv":
-            _write_csv(path, state)
+            _write_csv(path, energy, columns)
         else:
-            _write_format(path, form, state, spectrum)
+            main = next(iter(columns.values()))
+            write(_dataset(energy, main, units, attrs), path, format=FORMATS[form])
         written.append(path)
     record = call.artifact(f"{stem}.steps.json")
-    write_json(record, {"input": estimate.input.as_json(), "steps": state.steps})
+    steps = estimate.diagnostics.get("steps", [])
+    write_json(record, {"input": estimate.input.as_json(), "steps": steps})
     estimate.diagnostics["artifacts"] = [
         {"path": path.name, "sha256": sha256_of(path)} for path in [*written, record]
     ]
@@ -85,25 +154,19 @@ def _file_name(ref: InputRef) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:80] or "spectrum"
 
 
-def _write_csv(path: Path, state: Reduced) -> None:
-    columns: dict[str, Any] = {"energy_ev": state.energy, "counts": state.counts}
-    if state.edge_counts is not None:
-        columns["above_background"] = state.edge_counts
-    rows = zip(*(np.asarray(v).tolist() for v in columns.values()), strict=True)
-    lines = [",".join(columns), *(",".join(repr(v) for v in row) for row in rows)]
+def _write_csv(path: Path, energy: Array, columns: dict[str, Array]) -> None:
+    table = {"energy_ev": energy, **columns}
+    rows = zip(*(np.asarray(v).tolist() for v in table.values()), strict=True)
+    lines = [",".join(table), *(",".join(repr(v) for v in row) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _write_format(path: Path, form: str, state: Reduced, spectrum: xr.Dataset) -> None:
-    from matterscope.io import write
-
-    names = {"msa": "emsa", "xdi": "xdi", "nxxas": "nxxas"}
-    dataset = measurement(
+def _dataset(energy: Array, values: Array, units: str, attrs: dict[str, Any]) -> xr.Dataset:
+    kept = {k: v for k, v in attrs.items() if k not in {"kind", "source", "vendor", "warnings"} and v}  # fmt: skip
+    return measurement(
         "spectrum",
-        {"energy": (state.energy, "eV")},
-        {"mu": (("energy",), state.counts, spectrum["mu"].attrs["units"])},
-        source=dict(spectrum.attrs.get("source") or {}),
-        vendor={},
-        **{k: v for k, v in spectrum.attrs.items() if k not in {"kind", "source", "vendor"}},
+        {"energy": (energy, "eV")},
+        {"mu": (("energy",), values, units)},
+        source=dict(attrs.get("source") or {}),
+        **kept,
     )
-    write(dataset, path, format=names[form])

@@ -29,8 +29,33 @@ class ReduceSettings(Settings):
     signal_width: float = option(
         40.0, "Length of the integration window after an onset.", units="eV", gt=1.0, le=500.0
     )
+    beam_energy: float = option(
+        0.0, "Of the electrons; 0 takes what the file says.", units="keV", ge=0.0, le=1000.0
+    )
+    collection_angle: float = option(
+        0.0,
+        "Semi-angle of the spectrometer; 0 gives no composition.",
+        units="mrad",
+        ge=0.0,
+        le=500.0,
+    )
     low_loss: str = option(
         "", "Low-loss file of the same place: plural scattering is removed by Fourier ratio."
+    )
+    foil: str = option(
+        "",
+        "Metal foil measured on the same axis: absorption spectra are shifted to its table edge.",
+    )
+    merge: bool = option(False, "Average all absorption scans of one edge, without outliers.")
+    deglitch: bool = option(False, "Replace isolated points of absorption scans.")
+    self_absorption: float = option(
+        0.0,
+        "Self-absorption of thick fluorescence samples: step of the absorber over the rest.",
+        ge=0.0,
+        lt=1.0,
+    )
+    normalise: Literal["auto", "edge", "max", "none"] = option(
+        "auto", "Normalisation of absorption spectra."
     )
     rebin: float = option(0.0, "New step of the axis; 0 keeps the points.", units="eV", ge=0.0)
     write: tuple[Literal["csv", "xdi", "nxxas", "msa"], ...] = option(
@@ -158,4 +183,45 @@ class DecksSettings(Settings):
     site: int = option(-1, "0-based absorber; −1 takes the first of its element.", ge=-1)
     radius: float = option(
         6.0, "Cluster radius of the real-space codes.", units="Å", gt=2.0, le=12.0
+
+
+class CompareSettings(Settings):
+    """Settings of `spectra compare`."""
+
+    low: float = option(-10.0, "Begin of the window, from E½ of the first spectrum.", units="eV")
+    high: float = option(45.0, "End of the window, from E½ of the first spectrum.", units="eV")
+    reach: float = option(
+        15.0,
+        "Largest shift after the two edges were laid on each other.",
+        units="eV",
+        gt=0.0,
+        le=50.0,
+    )
+    broaden: bool = option(True, "Let the other spectrum be broadened to the first.")
+    normalise: Literal["auto", "edge", "max", "none"] = option(
+        "auto", "Normalisation of all spectra."
+    )
+
+
+class MixtureSettings(Settings):
+    """Settings of `spectra mixture`."""
+
+    basis: tuple[str, ...] = option(
+        (), "Reference spectra, FILE or FILE:NAME; empty resolves the series by itself."
+    )
+    components: int = option(
+        0,
+        "Species to resolve; 0 fits the references, or takes the number with most evidence.",
+        ge=0,
+        le=20,
+    )
+    max_shift: float = option(
+        0.0, "Largest shift of each reference; 0 fixes the axes.", units="eV", ge=0.0, le=5.0
+    )
+    sum_to_one: bool = option(True, "Force the fractions to sum to 1.")
+    low: float = option(-20.0, "Begin of the window, from the median E½.", units="eV")
+    high: float = option(60.0, "End of the window, from the median E½.", units="eV")
+    draws: int = option(200, "Bootstrap samples of the intervals.", ge=20, le=5000, advanced=True)
+    normalise: Literal["auto", "edge", "max", "none"] = option(
+        "auto", "Normalisation of all spectra."
     )
