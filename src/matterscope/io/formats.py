@@ -110,7 +110,12 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("athena", "athena", (".prj",), ("spectrum", "curve"), "Athena and Larch projects"),
     Format(
-        "xdi", "xdi", (".xdi",), ("spectrum", "curve"), "XDI 1.0, X-ray absorption data interchange"
+        "xdi",
+        "xdi",
+        (".xdi",),
+        ("spectrum", "curve"),
+        "XDI 1.0, X-ray absorption data interchange",
+        writes=True,
     ),
     # the catch-all for text stays last
     Format(

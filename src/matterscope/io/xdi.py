@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matterscope.core.errors import ReadError
+from matterscope.core.errors import ConfigError, ReadError
+from matterscope.core.files import write_text
 from matterscope.core.schema import measurement
 from matterscope.io.columns import ROLES, Floats, decoded, number_of, ordered, role_of, spectrum
 
@@ -254,3 +255,46 @@ def _curve(
         "curve", {"x": (x, unit)}, {"y": (("x",), arrays["y"], "1")},
         label=label, x_name=names[0], y_name=names[-1], **attrs,
     )  # fmt: skip
+
+
+def write(measurements: xr.Dataset | list[xr.Dataset], path: Path) -> None:
+    """Write one spectrum as XDI: energy and absorption, with its uncertainty where there is one.
+
+    Parameters
+    ----------
+    measurements : Dataset or list of one Dataset
+        Kind "spectrum" over a single axis.
+    path : path
+        Written atomically.
+    """
+    given = measurements if isinstance(measurements, list) else [measurements]
+    if len(given) != 1 or given[0]["mu"].ndim != 1:
+        raise ConfigError(
+            "XDI holds one spectrum over one axis",
+            got=f"{len(given)} data set(s)",
+            hint="write HDF5",
+        )
+    spectrum_ = given[0]
+    attrs = spectrum_.attrs
+    columns = {
+        "energy": spectrum_["energy"].values,
+        "norm" if attrs.get("normalised") else "mu": spectrum_["mu"].values,
+    }
+    if "mu_sigma" in spectrum_:
+        columns["sigma"] = spectrum_["mu_sigma"].values
+    fields = {f"Column.{k}": name for k, name in enumerate(columns, 1)}
+    fields["Column.1"] = "energy eV"
+    stored = (attrs.get("vendor") or {}).get("fields") or {}
+    named = {
+        "Element.symbol": attrs.get("element"),
+        "Element.edge": attrs.get("edge"),
+        "Sample.name": attrs.get("label"),
+    }
+    for key, value in {**stored, **named}.items():
+        text = " ".join(str(value or "").split())
+        if text and not key.startswith("Column."):
+            fields[key] = text
+    lines = ["# XDI/1.0 matterscope", *(f"# {key}: {value}" for key, value in fields.items())]
+    lines += ["# ///", "# reduced by matterscope", "#----", "# " + " ".join(columns)]
+    rows = zip(*(np.asarray(v, float).tolist() for v in columns.values()), strict=True)
+    write_text(path, "\n".join([*lines, *("  ".join(repr(v) for v in row) for row in rows)]) + "\n")

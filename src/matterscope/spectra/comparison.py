@@ -204,7 +204,10 @@ def _estimate(reference: Shape, other: Shape, settings: CompareSettings, call: C
     for name, value, sigma, unit in zip(names, values, found.sigma, units, strict=True):
         if name.endswith("width") and not settings.broaden:
             continue
-        estimate.quantities[name] = gaussian(value, float(sigma), unit, call.levels)
+        if name.endswith("width") and value < 0.01:
+            estimate.quantities[name] = Quantity(0.0, unit, reason="at its bound: nothing to add")
+        else:
+            estimate.quantities[name] = gaussian(value, float(sigma), unit, call.levels)
     why = "a measure of the fit itself"
     estimate.quantities["pearson_r"] = Quantity(found.r, "1", reason=why)
     estimate.quantities["rmse"] = Quantity(found.rmse, "1", reason=why)

@@ -90,9 +90,9 @@ def _absorption(
         return []
     shift, foil = foil_shift(_only(settings.foil)) if settings.foil else (0.0, "")
     scans = [prepare(spectrum, ref, settings, shift) for spectrum, ref in given]
-    groups = [scans] if settings.merge and len(scans) > 1 else [[s] for s in scans]
     answers = []
-    for group, (spectrum, _) in zip(groups, given, strict=False):
+    for members in _groups(scans, settings.merge):
+        group, spectrum = [scans[k] for k in members], given[members[0]][0]
         merged, left_out, _ = merge(group) if len(group) > 1 else (group[0], [], None)
         reduced = finish(merged, settings)
         estimate = answer(reduced, group, left_out, call)
@@ -108,6 +108,19 @@ def _absorption(
         _store(estimate, reduced.energy, _columns(reduced), "1", attrs, settings, call)
         answers.append(estimate)
     return answers
+
+
+def _groups(scans: list[Scan], how: str) -> list[list[int]]:
+    """Return which scans are averaged: none, repeats (names that differ in a last number), or all."""
+    if how == "all":
+        return [list(range(len(scans)))]
+    if how == "off":
+        return [[k] for k in range(len(scans))]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for k, scan in enumerate(scans):
+        stem = re.sub(r"[\s._-]*\d+(\.\w+)?$", "", scan.label).replace(" ", "").lower()
+        groups.setdefault((scan.element, scan.edge, stem), []).append(k)
+    return list(groups.values())
 
 
 def _columns(scan: Scan) -> dict[str, Array]:
@@ -162,7 +175,7 @@ def _write_csv(path: Path, energy: Array, columns: dict[str, Array]) -> None:
 
 
 def _dataset(energy: Array, values: Array, units: str, attrs: dict[str, Any]) -> xr.Dataset:
-    kept = {k: v for k, v in attrs.items() if k not in {"kind", "source", "vendor", "warnings"} and v}  # fmt: skip
+    kept = {k: v for k, v in attrs.items() if k not in {"kind", "source", "warnings"} and v}  # fmt: skip
     return measurement(
         "spectrum",
         {"energy": (energy, "eV")},

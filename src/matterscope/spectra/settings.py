@@ -46,7 +46,10 @@ class ReduceSettings(Settings):
         "",
         "Metal foil measured on the same axis: absorption spectra are shifted to its table edge.",
     )
-    merge: bool = option(False, "Average all absorption scans of one edge, without outliers.")
+    merge: Literal["off", "repeats", "all"] = option(
+        "off",
+        "Average absorption scans without outliers: those whose names differ in a number only, or all.",
+    )
     deglitch: bool = option(False, "Replace isolated points of absorption scans.")
     self_absorption: float = option(
         0.0,
