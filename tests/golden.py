@@ -241,12 +241,112 @@ def theory_spectrum(path: Path) -> Path:
     return target
 
 
+def _photons() -> Any:
+    from matterscope.core.schema import measurement
+
+    return measurement(
+        "photons", {},
+        {"time": (("event",), np.array([0, 1500, 2500, 70_000, 1_000_000, 2_000_001], np.int64), "ps"),
+         "channel": (("event",), np.array([0, 1, 0, 1, 1, 0], np.uint8), "1")},
+    )  # fmt: skip
+
+
+def ptu(path: Path) -> Path:
+    """Write six photons as PTU."""
+    from matterscope.io.picoquant import write
+
+    write(_photons(), path.with_suffix(".ptu"))
+    return path.with_suffix(".ptu")
+
+
+def qutag(path: Path) -> Path:
+    """Write three records behind the header of the quTAG software."""
+    path = path.with_suffix(".qutag")
+    records = np.array([(10, 1), (2500, 2), (90_000, 1)], [("time", "<i8"), ("channel", "<u2")])
+    path.write_bytes(bytes.fromhex("87b391fa22dd2800") + bytes(32) + records.tobytes())
+    return path
+
+
+def photon_table(path: Path) -> Path:
+    """Write six photons as NPZ."""
+    from matterscope.io.photons import write
+
+    write(_photons(), path.with_suffix(".npz"))
+    return path.with_suffix(".npz")
+
+
+def histogram(path: Path) -> Path:
+    """Write a histogram over lag with zeros."""
+    path = path.with_suffix(".csv")
+    rows = [f"{-4 + 0.5 * i},{(i * 7) % 5}" for i in range(17)]
+    path.write_text("\n".join(["lag (ns),counts", *rows]) + "\n")
+    return path
+
+
+def athena(path: Path) -> Path:
+    """Write a gzipped project of two groups."""
+    import gzip
+
+    path = path.with_suffix(".prj")
+    parts = ["# Athena project file -- Demeter version 0.9.25", ""]
+    for name, shift in (("abcd", "0"), ("efgh", "0.5")):
+        x = ",".join(f"'{7000 + 2 * i}'" for i in range(30))
+        y = ",".join(f"'{0.1 * i}'" for i in range(30))
+        parts += [
+            f"$old_group = '{name}';",
+            f"@args = ('label','sample {name}','bkg_eshift','{shift}','is_xmu','1','datatype','xmu');",
+            f"@x = ({x});",
+            f"@y = ({y});",
+            "[record]   # ",
+            "",
+        ]
+    path.write_bytes(gzip.compress("\n".join(parts).encode(), mtime=0))
+    return path
+
+
+def xdi(path: Path) -> Path:
+    """Write a transmission scan with its ion chambers."""
+    path = path.with_suffix(".xdi")
+    head = [
+        "# XDI/1.0",
+        "# Column.1: energy eV",
+        "# Column.2: i0",
+        "# Column.3: itrans",
+        "# Element.symbol: Cu",
+        "# Element.edge: K",
+        "# Mono.d_spacing: 3.13553",
+        "# Scan.start_time: 2001-06-26T22:27:31",
+        "# ///",
+        "# a comment",
+        "#----",
+        "# energy i0 itrans",
+    ]
+    rows = [f"{8900 + 5 * i}.0 {1000 + i} {900 - 3 * i}" for i in range(31)]
+    path.write_text("\n".join([*head, *rows]) + "\n")
+    return path
+
+
+def columns(path: Path) -> Path:
+    """Write energies and absorption as plain columns."""
+    path = path.with_suffix(".xmu")
+    rows = [f"{8900 + 5 * i}.0  {0.01 * i - 0.05:.4f}" for i in range(31)]
+    path.write_text("\n".join(["#  energy  xmu", *rows]) + "\n")
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
     "digitalmicrograph": digitalmicrograph,
     "emsa": emsa,
     "nxxas": nxxas,
+    "picoquant": ptu,
+    "qutag": qutag,
+    "photon-table": photon_table,
+    "histogram-text": histogram,
+    "athena": athena,
+    "xdi": xdi,
+    "columns": columns,
     "detector-frames": detector_frames,
     "spe": spe,
     "qudi": qudi,

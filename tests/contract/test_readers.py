@@ -111,7 +111,7 @@ def test_a_folder_a_missing_path_and_an_address_are_refused(entry, golden):
 
 
 @ALL
-@pytest.mark.parametrize("count", [1, 7, 19, 40])
+@pytest.mark.parametrize("count", [1, 5, 11])
 def test_a_file_cut_inside_its_header_is_refused(entry, golden, count):
     golden.write_bytes(golden.read_bytes()[:count])
     with pytest.raises(DataError):
@@ -133,7 +133,7 @@ def test_a_file_cut_anywhere_is_refused_or_gives_no_more_than_it_holds(entry, go
 def test_writing_and_reading_is_the_identity(entry, golden, tmp_path):
     found = read(golden)
     target = tmp_path / f"written{golden.suffix}"
-    write(found, target, format=entry.name)
+    write(found if len(found) > 1 else found[0], target, format=entry.name)
     for one, two in zip(found, read(target), strict=True):
         main = next(iter(KINDS[one.attrs["kind"]].variables))
         np.testing.assert_array_equal(one[main].values, two[main].values)

@@ -71,20 +71,6 @@ FORMATS: tuple[Format, ...] = (
         "spectra written by FEFF, FDMNES, VASP (core hole), OCEAN and XSpectra",
     ),
     Format(
-        "emission-columns",
-        "emission",
-        (".csv", ".txt", ".dat", ".asc", ".tsv", ".npz"),
-        ("emission",),
-        "photoluminescence spectra as columns of numbers, or NPZ with an axis and counts",
-    ),
-    Format(
-        "detector-frames",
-        "patterns",
-        (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
-        ("patterns",),
-        "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
-    ),
-    Format(
         "picoquant",
         "picoquant",
         (".ptu", ".ht2", ".ht3", ".pt2", ".pt3", ".t3r"),
@@ -107,6 +93,21 @@ FORMATS: tuple[Format, ...] = (
         (".dat", ".csv", ".txt", ".tsv"),
         ("histogram",),
         "coincidence or decay histogram as text: qudi autocorrelation, columns with a time unit",
+    ),
+    # these two take columns and arrays of any name: what is more particular is asked before them
+    Format(
+        "emission-columns",
+        "emission",
+        (".csv", ".txt", ".dat", ".asc", ".tsv", ".npz"),
+        ("emission",),
+        "photoluminescence spectra as columns of numbers, or NPZ with an axis and counts",
+    ),
+    Format(
+        "detector-frames",
+        "patterns",
+        (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
+        ("patterns",),
+        "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
     ),
     Format("athena", "athena", (".prj",), ("spectrum", "curve"), "Athena and Larch projects"),
     Format(

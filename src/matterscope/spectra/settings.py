@@ -186,6 +186,7 @@ class DecksSettings(Settings):
     site: int = option(-1, "0-based absorber; −1 takes the first of its element.", ge=-1)
     radius: float = option(
         6.0, "Cluster radius of the real-space codes.", units="Å", gt=2.0, le=12.0
+    )
 
 
 class CompareSettings(Settings):
