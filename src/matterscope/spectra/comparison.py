@@ -125,7 +125,7 @@ def match(
     source = _padded(other)
 
     def shape(p: Array) -> Array:
-        return np.interp(grid - p[0], source[0], broadened(source[1], STEP, p[1], p[2]))
+        return np.asarray(np.interp(grid - p[0], source[0], broadened(source[1], STEP, p[1], p[2])))
 
     def residual(p: Array) -> Array:
         model = shape(p)

@@ -80,7 +80,8 @@ def _only(name: str) -> xr.Dataset:
             got=len(found),
             hint="name one: FILE:NAME",
         )
-    return found[0]
+    chosen: xr.Dataset = found[0]
+    return chosen
 
 
 def _absorption(
