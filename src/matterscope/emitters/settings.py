@@ -128,3 +128,33 @@ class SpectrumSettings(Settings):
         le=50,
     )
     remove_cosmics: bool = option(True, "Look for cosmic rays and mask them.")
+
+
+class MapSettings(Settings):
+    """Settings of `emitters map`."""
+
+    dwell: float | None = option(
+        None, "Time per pixel of a map in counts per second.", units="s", gt=0
+    )
+    spot: float | None = option(
+        None,
+        "Standard deviation of the point-spread function, in the map's units; empty: found.",
+        gt=0,
+    )
+    false_share: float = option(0.05, "Share of false sites allowed.", gt=0, lt=0.5)
+    lattice: bool = option(True, "Look for the lattice of an array.")
+    rows: int | None = option(None, "Rows of the designed array.", ge=2)
+    columns: int | None = option(None, "Columns of the designed array.", ge=2)
+    reach: float | None = option(
+        None,
+        "A spot farther than this from its node does not belong to it, in the map's units.",
+        gt=0,
+        advanced=True,
+    )
+    aperture_scatter: float = option(
+        0.0, "Coefficient of variation of the aperture areas.", ge=0, le=2
+    )
+    ions_per_site: float | None = option(
+        None, "Ions that entered each aperture, dose times area; gives the conversion yield.", gt=0
+    )
+    stopped_fraction: float = option(1.0, "Share of them that stopped in the flake.", gt=0, le=1)

@@ -29,6 +29,13 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("spe", "spe", (".spe",), ("emission",), "Princeton Instruments SPE 2 and 3 spectra"),
+    Format(
+        "map",
+        "maps",
+        (".json", ".mat", ".tif", ".tiff", ".npy"),
+        ("map",),
+        "raster scans: NVision JSON, confocal .mat, TIFF, NPY",
+    ),
     Format("qudi", "qudi", (".dat",), ("map", "emission"), "qudi confocal maps and spectra"),
     # one entry a line, in the order in which they are asked; strict magic numbers first.
     # ``module`` has the functions sniff(path, head), read(path, **options) and, if writes, write(m, path)

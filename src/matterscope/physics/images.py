@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter, zoom
+from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
@@ -47,34 +47,44 @@ def smooth_background(
         Pixels to leave out (spots already found).
     """
     ny, nx = image.shape
-    by, bx = max(ny // block, 2), max(nx // block, 2)
-    rows, columns = np.array_split(np.arange(ny), by), np.array_split(np.arange(nx), bx)
+    by, bx = max(round(ny / block), 1), max(round(nx / block), 1)
     work = image if mask is None else np.where(mask, np.nan, image)
-    means = np.full((by, bx), np.nan)
-    for i, r in enumerate(rows):
-        for j, c in enumerate(columns):
-            means[i, j] = _clipped_mean(work[r[0] : r[-1] + 1, c[0] : c[-1] + 1].ravel())
+    # blocks of one size: the image is stretched by repeating edge pixels, never by more than a block
+    tall, wide = -(-ny // by), -(-nx // bx)
+    padded = np.pad(work, ((0, tall * by - ny), (0, wide * bx - nx)), mode="edge")
+    blocks = padded.reshape(by, tall, bx, wide).transpose(0, 2, 1, 3).reshape(by, bx, -1)
+    means = _clipped_means(blocks)
     if np.isnan(means).any():
         means = np.where(np.isnan(means), np.nanmedian(means), means)
     smooth = gaussian_filter(means, 0.7, mode="nearest")
-    centre_y, centre_x = [r.mean() for r in rows], [c.mean() for c in columns]
+    centre_y = np.arange(by) * tall + (tall - 1) / 2
+    centre_x = np.arange(bx) * wide + (wide - 1) / 2
     along = np.stack([np.interp(np.arange(nx), centre_x, row) for row in smooth])
     return np.stack([np.interp(np.arange(ny), centre_y, column) for column in along.T], axis=1)
 
 
-def _clipped_mean(values: Floats) -> float:
-    values = values[np.isfinite(values)]
-    if values.size < 8:
-        return float("nan")
-    for _ in range(3):
-        middle = np.median(values)
-        spread = 1.4826 * np.median(np.abs(values - middle)) + 1e-12
+def _middle(values: Floats) -> Floats:
+    """Return the median over the last axis, NaN left out; NaN where fewer than 8 are left."""
+    ordered = np.sort(values, axis=-1)
+    number = np.isfinite(ordered).sum(axis=-1)
+    low = np.take_along_axis(ordered, np.maximum((number - 1) // 2, 0)[..., None], axis=-1)[..., 0]
+    high = np.take_along_axis(
+        ordered, np.minimum(number // 2, ordered.shape[-1] - 1)[..., None], axis=-1
+    )[..., 0]
+    return np.where(number >= 8, 0.5 * (low + high), np.nan)
+
+
+def _clipped_means(blocks: Floats) -> Floats:
+    """Return means over the last axis within four robust deviations of the median."""
+    work = blocks
+    for _ in range(2):
+        middle = _middle(work)[..., None]
+        spread = 1.4826 * _middle(np.abs(work - middle))[..., None] + 1e-9
         # symmetric clipping keeps the mean of a Poisson block within a percent
-        kept = values[np.abs(values - middle) < 3.0 * spread + 1e-9]
-        if kept.size == values.size or kept.size < 8:
-            break
-        values = kept
-    return float(values.mean())
+        work = np.where(np.abs(work - middle) < 4.0 * spread, work, np.nan)
+    number = np.isfinite(work).sum(axis=-1)
+    total = np.nansum(work, axis=-1)
+    return np.where(number >= 8, total / np.maximum(number, 1), np.nan)
 
 
 def matched_significance(residual: Floats, variance: Floats, sigma: float) -> Floats:
@@ -82,9 +92,9 @@ def matched_significance(residual: Floats, variance: Floats, sigma: float) -> Fl
 
     z = (g ∗ r)/√(g² ∗ v) with g the spot; g² is a spot of width σ/√2.
     """
-    top = gaussian_filter(residual, sigma, mode="nearest", truncate=3.5)
-    # the filters are normalised to unit sum: ∫g = 2πσ², ∫g² = πσ²
-    bottom = gaussian_filter(variance, sigma / np.sqrt(2), mode="nearest", truncate=3.5)
+    top = gaussian_filter(residual, sigma, mode="constant", truncate=3.5)
+    # beyond the edge is nothing, in sum and in variance alike; the filters are normalised to unit sum: ∫g = 2πσ², ∫g² = πσ²
+    bottom = gaussian_filter(variance, sigma / np.sqrt(2), mode="constant", truncate=3.5)
     return np.asarray(2 * np.sqrt(np.pi) * sigma * top / np.sqrt(np.maximum(bottom, 1e-12)))
 
 
@@ -174,15 +184,20 @@ def find_lattice(points: Floats, tolerance: float = 1.5, least: int = 8) -> Latt
         fitted = _fit_lattice(points, vectors, tolerance)
         if fitted is None:
             continue
-        # a lattice with half the pitch holds the same points: the coarser one wins unless beaten
-        if best is None or fitted.share > 1.15 * best.share:
+        # a finer lattice holds more points by chance: what counts is the share above it
+        if best is None or _surplus(fitted, tolerance) > _surplus(best, tolerance) + 0.02:
             best = fitted
     if best is None:
         return None
-    cell = abs(float(np.linalg.det(best.vectors)))
-    chance = min(np.pi * tolerance**2 / cell, 1.0)
+    chance = best.share - _surplus(best, tolerance)
     error = np.sqrt(chance * (1 - chance) / len(points))
     return best if best.share > chance + 5 * error and best.share > 0.3 else None
+
+
+def _surplus(lattice: Lattice, tolerance: float) -> float:
+    """Return the share of points on the lattice beyond what chance would put there."""
+    cell = abs(float(np.linalg.det(lattice.vectors)))
+    return lattice.share - min(np.pi * tolerance**2 / cell, 1.0)
 
 
 def _vector_candidates(points: Floats, tolerance: float) -> list[Floats]:
@@ -211,15 +226,39 @@ def _vector_candidates(points: Floats, tolerance: float) -> list[Floats]:
         ):
             chosen.append(cluster)
     chosen.sort(key=lambda v: float(np.hypot(*v)))
-    found = []
+    found: list[Floats] = []
     for i, a in enumerate(chosen):
         for b in chosen[i + 1 :]:
             sine = abs(a[0] * b[1] - a[1] * b[0]) / np.hypot(*a) / np.hypot(*b)
-            if sine > 0.5:
-                found.append(np.stack([a, b]))
-    # coarsest cells last: a fine lattice must earn its place
-    found.sort(key=lambda v: -abs(float(np.linalg.det(v))))
+            if sine > 0.3:
+                reduced = reduce_vectors(np.stack([a, b]))
+                if all(np.abs(reduced - known).max() > tolerance for known in found):
+                    found.append(reduced)
+    found.sort(key=lambda v: abs(float(np.linalg.det(v))))
     return found[:25]
+
+
+def reduce_vectors(vectors: Floats) -> Floats:
+    """Return the shortest two vectors of a lattice, the first nearest to +x, turning clockwise in y down.
+
+    Examples
+    --------
+    >>> reduce_vectors(np.array([[24.0, 24.0], [24.0, 0.0]])).tolist()
+    [[24.0, 0.0], [0.0, 24.0]]
+    """
+    a, b = vectors
+    for _ in range(20):
+        if a @ a > b @ b:
+            a, b = b, a
+        steps = np.rint((a @ b) / (a @ a))
+        if steps == 0:
+            break
+        b = b - steps * a
+    if abs(a[0]) / np.hypot(*a) < abs(b[0]) / np.hypot(*b) - 1e-9:
+        a, b = b, a
+    a = a if a[0] > 0 else -a
+    b = b if a[0] * b[1] - a[1] * b[0] > 0 else -b
+    return np.stack([a, b]) + 0.0
 
 
 def _fit_lattice(points: Floats, vectors: Floats, tolerance: float) -> Lattice | None:
@@ -257,8 +296,3 @@ def _fit_lattice(points: Floats, vectors: Floats, tolerance: float) -> Lattice |
     information = np.linalg.pinv(basis.T @ basis) * scatter**2
     covariance = np.kron(np.eye(2), information).astype(np.float64)
     return Lattice(origin, vectors, float(near.mean()), scatter, covariance)
-
-
-def downsample(image: Floats, factor: float) -> Floats:
-    """Return the image resampled by a factor below one, for a quick look."""
-    return np.asarray(zoom(image, factor, order=1))

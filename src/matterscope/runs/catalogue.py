@@ -119,6 +119,11 @@ VERBS: dict[str, Verb] = {
         "dose, film, mask and energy for an array of emitters, and the yield to expect",
         "none",
     ),
+    "emitters map": Verb(
+        "matterscope.emitters.maps:analyse_map",
+        "matterscope.emitters.settings:MapSettings",
+        "sites of a confocal map, their lattice, none, one or more emitters on each, and the yield",
+    ),
     "emitters spectrum": Verb(
         "matterscope.emitters.spectra:analyse_spectrum",
         "matterscope.emitters.settings:SpectrumSettings",
