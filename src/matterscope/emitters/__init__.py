@@ -15,6 +15,9 @@ __getattr__, __dir__, __all__ = lazy(
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),
         "map": ("maps:analyse_map", "MapSettings"),
+        "ensemble": ("ensembles:analyse_ensemble", "EnsembleSettings"),
+        "linewidth": ("ensembles:analyse_linewidth", "LinewidthSettings"),
+        "lineshape": ("lineshapes:analyse_lineshape", "LineshapeSettings"),
         "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),
     },
 )

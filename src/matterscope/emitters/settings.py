@@ -158,3 +158,29 @@ class MapSettings(Settings):
         None, "Ions that entered each aperture, dose times area; gives the conversion yield.", gt=0
     )
     stopped_fraction: float = option(1.0, "Share of them that stopped in the flake.", gt=0, le=1)
+
+
+class EnsembleSettings(Settings):
+    """Settings of `emitters ensemble`."""
+
+    temperature: float | None = option(295.0, "Temperature of the emitters.", units="K", gt=0)
+    lifetime: float = option(
+        3.0, "Lifetime T1 behind the two-photon visibility (ħ/T1)/Γ.", units="ns", gt=0
+    )
+
+
+class LinewidthSettings(Settings):
+    """Settings of `emitters linewidth`."""
+
+
+class LineshapeSettings(Settings):
+    """Settings of `emitters lineshape`."""
+
+    zpl: float = option(1.945, "Energy of the zero-phonon line.", units="eV", gt=0.1, le=10)
+    temperature: float = option(0.0, "Temperature.", units="K", ge=0, le=2000)
+    broadening: float = option(
+        1.0, "Half width of the zero-phonon line in the calculated spectrum.", units="meV", gt=0
+    )
+    phonon_broadening: float = option(
+        3.0, "Gaussian width with which modes are drawn in S(ħω).", units="meV", gt=0
+    )

@@ -332,17 +332,24 @@ def thermal_verdict(
             "instrument-limited",
             "the line is narrower than two pixels: its width is the spectrometer's",
         )
-    if ratio is None:
-        return "cannot tell", "the temperature is not given"
-    low, high = ratio
-    if series is False:
+    if series is not None:
+        if series:
+            return (
+                "consistent with the thermal limit",
+                "the width follows a temperature law down to a small residual width",
+            )
         return (
             "inhomogeneous",
             "the width does not follow a temperature law down to a small residual width",
         )
+    if ratio is None:
+        return "cannot tell", "the temperature is not given"
+    low, high = ratio
+    verdict = "cannot tell"
+    why = "Γ/kT differs from 1 and no temperature series says which law holds"
     if low <= 1.0 <= high:
-        extra = "" if series else "; one temperature shows that it is possible, not that it is so"
-        return "consistent with the thermal limit", f"the interval of Γ/kT covers 1{extra}"
-    if low > 1.0 and (gaussian_share > 0.5 or low > 1.5):
-        return "inhomogeneous", "the line is wider than kT"
-    return "cannot tell", "Γ/kT differs from 1 and no temperature series says which law holds"
+        verdict = "consistent with the thermal limit"
+        why = "the interval of Γ/kT covers 1; one temperature shows that it is possible, not that it is so"
+    elif low > 1.0 and (gaussian_share > 0.5 or low > 1.5):
+        verdict, why = "inhomogeneous", "the line is wider than kT"
+    return verdict, why

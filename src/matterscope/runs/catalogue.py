@@ -124,6 +124,27 @@ VERBS: dict[str, Verb] = {
         "matterscope.emitters.settings:MapSettings",
         "sites of a confocal map, their lattice, none, one or more emitters on each, and the yield",
     ),
+    "emitters ensemble": Verb(
+        "matterscope.emitters.ensembles:analyse_ensemble",
+        "matterscope.emitters.settings:EnsembleSettings",
+        "many emitters together: mean and intrinsic scatter, sub-populations, are they identical",
+        "together",
+        "TABLE|ANSWERS",
+    ),
+    "emitters linewidth": Verb(
+        "matterscope.emitters.ensembles:analyse_linewidth",
+        "matterscope.emitters.settings:LinewidthSettings",
+        "width against temperature: the law, the residual width, is it thermal",
+        "together",
+        "TABLE|ANSWERS",
+    ),
+    "emitters lineshape": Verb(
+        "matterscope.emitters.lineshapes:analyse_lineshape",
+        "matterscope.emitters.settings:LineshapeSettings",
+        "Huang–Rhys factors and phonon sideband from two structures and force constants",
+        "together",
+        "GROUND EXCITED FORCE_CONSTANTS",
+    ),
     "emitters spectrum": Verb(
         "matterscope.emitters.spectra:analyse_spectrum",
         "matterscope.emitters.settings:SpectrumSettings",
