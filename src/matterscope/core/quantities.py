@@ -170,6 +170,9 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "polydispersity_index": ("1", "N Σr⁴/(Σr²)² = 1 + CV² of the areas"),
     "speckle_contrast": ("1", "⟨I²⟩/⟨I⟩² − 1 over rings of q, photon noise removed"),
     "patterns": ("1", "number of patterns made"),
+    "accuracy": ("1", "share of exact answers on patterns of other seeds"),
+    "baseline_accuracy": ("1", "the same share for the baseline"),
+    "calibration_error": ("1", "expected calibration error of the likeliest class"),
     "area_fraction": ("1", "share of the box covered by disks"),
 }
 """Units "" mean: in the units that the estimate states."""

@@ -156,6 +156,18 @@ VERBS: dict[str, Verb] = {
         "matterscope.scattering.settings:DensitySettings",
         "number density of particles from one speckle pattern",
     ),
+    "scattering evaluate": Verb(
+        "matterscope.scattering.evaluation:evaluate_density",
+        "matterscope.scattering.settings:EvaluateSettings",
+        "how often the number is right, on simulated patterns, against photons, beam stop or box",
+        "none",
+    ),
+    "scattering train": Verb(
+        "matterscope.scattering.training:train_classifier",
+        "matterscope.scattering.settings:TrainSettings",
+        "a classifier of speckle patterns for one set-up, by simulation",
+        "none",
+    ),
     "scattering simulate": Verb(
         "matterscope.scattering.simulation:simulate_patterns",
         "matterscope.scattering.settings:SimulateSettings",

@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy(
     {
         # public name: ("module:function", "SettingsClass")
         "density": ("number_density:infer_density", "DensitySettings"),
+        "evaluate": ("evaluation:evaluate_density", "EvaluateSettings"),
+        "train": ("training:train_classifier", "TrainSettings"),
         "simulate": ("simulation:simulate_patterns", "SimulateSettings"),
     },
 )

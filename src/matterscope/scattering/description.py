@@ -249,6 +249,13 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             f"the estimators disagree: {said}",
             "look at the table of estimators",
         )
+    for opinion in solution.opinions:
+        if not opinion.inside:
+            estimate.flag(
+                "outside-population",
+                f"the classifier {opinion.name} was not used: this pattern lies {opinion.distance:.1f} times farther from its training population than 97 % of it",
+                f"it was trained on {opinion.population}; scattering train makes one for this set-up",
+            )
     flat = 1.0 / solution.numbers.size
     if top < 3 * flat:
         estimate.flag(

@@ -6,7 +6,7 @@ posterior over N, the density with its interval, the disks, flags and pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from matterscope.core.estimates import (
     Estimate,
     InputRef,
 )
+from matterscope.scattering.classification import Opinion, opinions
 from matterscope.scattering.description import describe
 from matterscope.scattering.frames import Frame, load_frames
 from matterscope.scattering.inversion import Inversion, Plan, invert, proved, visible_area
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from matterscope.scattering.settings import DensitySettings
 
 Floats = NDArray[np.float64]
+DECISIVE = 0.6
+"""Photons per pixel from which a proved inversion outweighs everything else; below, likelihoods multiply."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
 
 
@@ -70,6 +73,7 @@ class Solution:
     parts: dict[str, Floats]
     moments: dict[str, Any]
     visible: float = 0.0
+    opinions: list[Opinion] = field(default_factory=list)
 
     @property
     def fit(self) -> Fit | None:
@@ -120,9 +124,10 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
         parts["contrast"] = _contrast_shares(moments, numbers, settings)
     solution = Solution(frame, ready, task, rings, inversion, numbers, numbers * 0, parts, moments)
     if settings.estimator in {"auto", "features"}:
-        from matterscope.scattering.classification import shares_of_trained
-
-        parts |= shares_of_trained(solution)
+        solution.opinions = opinions(solution, settings.model)
+        for opinion in solution.opinions:
+            if opinion.inside:
+                parts["classifier"] = opinion.shares
     own = None
     if inversion is not None:
         solution.visible = visible_area(inversion.best, collect(task))
@@ -131,7 +136,8 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
         parts = {"inversion": own} | parts
     allowed = (numbers >= low).astype(float)
     others = {k: v for k, v in parts.items() if k != "inversion"}
-    mixed = combine(numbers, own, bool(inversion and inversion.proved), others) * allowed
+    decisive = bool(inversion and inversion.proved) and ready.level >= DECISIVE
+    mixed = combine(numbers, own, decisive, others) * allowed
     solution.posterior, solution.parts = mixed / mixed.sum(), parts
     return solution
 

@@ -18,7 +18,10 @@ TEMPERATURE = 1.5
 """Laplace evidences are divided by this: fitted on simulated patterns at 0.1–0.3 photon per pixel."""
 PROVED_WEIGHT = 0.999
 """Trust in a proved inversion, beside the disks too small to see."""
-UNPROVED_WEIGHT = 0.6
+MISSED = 0.05
+"""Share by which an estimator that stands alone may be altogether wrong (stacking, simulated patterns)."""
+STATISTICS = 0.7
+"""Power of the statistical posterior beside the evidence of the inversion (stacking)."""
 
 
 def evidence_shares(
@@ -72,15 +75,19 @@ def combine(
         Posteriors of the statistical estimators, from the same flat prior.
     """
     flat = np.full(numbers.size, 1.0 / numbers.size)
-    broad = flat.copy()
-    for other in others.values():
-        broad *= np.maximum(other, 1e-12)
-    broad = broad / broad.sum() if broad.sum() > 0 else flat
+    # the contrast is part of what a classifier sees: it counts only where there is none
+    used = {k: v for k, v in others.items() if k != "contrast" or "classifier" not in others}
+    log_broad = np.zeros(numbers.size)
+    for other in used.values():
+        log_broad += np.log(np.maximum(other, 1e-9))
+    broad = np.exp(log_broad - log_broad.max())
+    broad /= broad.sum()
     if inversion is None:
         return broad
     if proved:
         return PROVED_WEIGHT * inversion + (1 - PROVED_WEIGHT) * broad
-    mixed = UNPROVED_WEIGHT * inversion + (1 - UNPROVED_WEIGHT) * broad
+    pooled = np.log(inversion + MISSED * flat) + STATISTICS * np.log(broad + MISSED * flat)
+    mixed = np.exp(pooled - pooled.max())
     return np.asarray(mixed / mixed.sum(), dtype=float)
 
 

@@ -38,6 +38,7 @@ class DensitySettings(Settings):
     estimator: Literal["auto", "moments", "features", "inversion"] = option(
         "auto", "What is asked: everything, or one estimator alone."
     )
+    model: str = option("", "Classifier made by scattering train; empty: a shipped one that fits.")
     prior_n: tuple[int, ...] = option((1, 60), "Smallest and largest number of scatterers.")
     beta: float | None = option(None, "Speckle contrast of a known sample.", gt=0, le=1)
     read_noise: float = option(0.0, "Standard deviation of read-out noise.", units="counts", ge=0)
@@ -81,3 +82,56 @@ class SimulateSettings(Settings):
     read_noise: float = option(0.0, "Standard deviation of read-out noise.", units="counts", ge=0)
     saturation: float = option(0.0, "Counts above are cut; 0 never.", units="counts", ge=0)
     file: str = option("patterns.h5", "Name of the file of patterns.")
+
+
+class TrainSettings(Settings):
+    """Settings of `scattering train`."""
+
+    name: str = option("speckle", "Name of the model.", min_length=1)
+    n: int = option(2, "Smallest number of disks.", ge=1)
+    n_last: int = option(20, "Largest number of disks.", ge=2, le=200)
+    each: int = option(250, "Training patterns per number.", ge=8, le=20_000)
+    box: float = option(2000.0, "Side of the illuminated box.", units="px", gt=0)
+    radius: float = option(90.0, "Radius of the law's reference disk.", units="px", gt=0)
+    law: Literal["fixed", "constant-area", "normal", "lognormal", "schulz"] = option(
+        "normal", "Law of the areas, drawn anew for every pattern."
+    )
+    pixels: Literal[65, 129, 257, 513] = option(129, "Pixels per side over the published q-range.")
+    photons: tuple[float, ...] = option(
+        (0.1, 20.0), "Lowest and highest mean counts per pixel, drawn between.", min_length=1
+    )
+    beamstop: float = option(
+        28.0, "Radius of the beam stop, in steps of the published 513-pixel frame.", ge=0, le=200
+    )
+    offset: float = option(0.3, "Largest error of the centre.", units="px", ge=0)
+
+
+class EvaluateSettings(Settings):
+    """Settings of `scattering evaluate`."""
+
+    study: Literal["none", "photons", "beamstop", "box"] = option(
+        "none", "Condition that is varied."
+    )
+    n: int = option(2, "Smallest number of disks.", ge=1)
+    n_last: int = option(20, "Largest number of disks.", ge=1, le=200)
+    each: int = option(5, "Test patterns per number.", ge=1, le=10_000)
+    box: float = option(2000.0, "Side of the illuminated box.", units="px", gt=0)
+    radius: float = option(90.0, "Radius of the law's reference disk.", units="px", gt=0)
+    law: Literal["fixed", "constant-area", "normal", "lognormal", "schulz"] = option(
+        "normal", "Law of the areas."
+    )
+    radius_scatter: float = option(0.0, "Relative scatter put on every radius.", ge=0, le=0.2)
+    engine: Literal["analytic", "raster"] = option("analytic", "Engine of the test patterns.")
+    pixels: Literal[65, 129, 257, 513] = option(129, "Pixels per side over the published q-range.")
+    photons: float = option(10.0, "Mean counts per open pixel; 0 for no noise.", ge=0)
+    beamstop: float = option(
+        28.0, "Radius of the beam stop, in steps of the published 513-pixel frame.", ge=0, le=200
+    )
+    offset: float = option(0.0, "Largest error of the centre; 0 tells it.", units="px", ge=0)
+    dead: int = option(0, "Dead pixels.", ge=0)
+    coherence: float = option(0.0, "Transverse coherence length; 0 is full.", units="px", ge=0)
+    tell_box: bool = option(True, "Tell the answer the width of the box.")
+    estimator: Literal["auto", "moments", "features", "inversion"] = option(
+        "auto", "What is asked."
+    )
+    size_law: Literal["auto", "equal", "normal", "broad"] = option("auto", "Law that is told.")

@@ -125,19 +125,30 @@ def intensity(disks: Disks, beamline: Beamline, box: float, engine: str = "analy
         (cy + margin, cx + margin),
     )
     middle = 0.5 * box
+    half = upper_half(wide)
     if engine == "raster":
         image = raster(disks, box)
         if beamline.illumination > 0:
             profile = np.exp(-0.5 * ((np.arange(len(image)) - middle) / beamline.illumination) ** 2)
             image = (image * np.outer(profile, profile)).astype(np.float32)
-        amplitude = density_amplitude(image, 1.0, wide)
+        amplitude = density_amplitude(image, 1.0, half)
     elif beamline.illumination > 0:
-        amplitude = _lit_amplitude(disks, wide, middle, beamline.illumination)
+        amplitude = _lit_amplitude(disks, half, middle, beamline.illumination)
     else:
-        amplitude = disks_amplitude(wide, disks.y - middle, disks.x - middle, disks.radius)
+        amplitude = disks_amplitude(half, disks.y - middle, disks.x - middle, disks.radius)
     ideal = amplitude.real**2 + amplitude.imag**2
+    if half is not wide:
+        ideal = np.concatenate([ideal, ideal[-2::-1, ::-1]])
     blurred = _incoherent(ideal, beamline)
     return blurred[margin : margin + grid.shape[0], margin : margin + grid.shape[1]]
+
+
+def upper_half(grid: Grid) -> Grid:
+    """Return the rows up to the centre, where Friedel symmetry gives the others; else the grid itself."""
+    cy, cx = grid.origin
+    if grid.shape[0] == 2 * cy + 1 and grid.shape[1] == 2 * cx + 1:
+        return Grid((int(cy) + 1, grid.shape[1]), grid.step, (cy, cx))
+    return grid
 
 
 def _lit_amplitude(disks: Disks, grid: Grid, middle: float, width: float) -> NDArray[np.complex128]:
