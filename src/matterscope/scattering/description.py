@@ -231,6 +231,13 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             else "the disks found overlap",
             "particles may not be disks, light may be partially coherent, or the structure too crowded: trust the interval, not the number",
         )
+    contrast, error = solution.moments["contrast"], solution.moments["contrast_error"]
+    if inversion is not None and contrast + 3 * error < 0.9 * (1.0 - 1.0 / solution.answer):
+        estimate.flag(
+            "low-contrast",
+            f"the speckle contrast² is {contrast:.2f} ± {error:.2f}, below 1 − 1/N: the light may be partially coherent",
+            "give the contrast of a known sample with --beta",
+        )
     if solution.ready.level < 0.3 and inversion is not None:
         estimate.flag(
             "few-photons",

@@ -31,7 +31,7 @@ from matterscope.scattering.observables import (
 )
 from matterscope.scattering.posterior import combine, evidence_shares, with_invisible
 from matterscope.scattering.preparation import Prepared, prepare
-from matterscope.scattering.refinement import Fit, refine
+from matterscope.scattering.refinement import Fit, Structure, refine
 
 if TYPE_CHECKING:
     from matterscope.scattering.settings import DensitySettings
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 DECISIVE = 0.6
 """Photons per pixel from which a proved inversion outweighs everything else; below, likelihoods multiply."""
+LARGE = 320
+"""Frames wider than this (pixels) are searched on a subset of their pixels."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
 
 
@@ -136,10 +138,16 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
         parts = {"inversion": own} | parts
     allowed = (numbers >= low).astype(float)
     others = {k: v for k, v in parts.items() if k != "inversion"}
-    decisive = bool(inversion and inversion.proved) and ready.level >= DECISIVE
-    mixed = combine(numbers, own, decisive, others) * allowed
+    mixed = combine(numbers, own, trust_in(inversion, ready.level), others) * allowed
     solution.posterior, solution.parts = mixed / mixed.sum(), parts
     return solution
+
+
+def trust_in(inversion: Inversion | None, level: float) -> str:
+    """Return how far the inversion is to be trusted: proved, likely, or failed."""
+    if inversion is None or not inversion.proved:
+        return "failed"
+    return "proved" if level >= DECISIVE else "likely"
 
 
 def speckle_pixels(task: Task) -> float:
@@ -182,13 +190,55 @@ def search(
     for centre in centres:
         for law in laws:
             trial = replace(task, centre=centre, equal=law)
-            found = invert(trial, rng, plan)
+            found = invert_large(trial, rng, plan) if _large(trial) else invert(trial, rng, plan)
             if best is None or _better(found, best[0]):
                 best = found, trial
             if found.proved:
                 return _release(*best)
     assert best is not None
     return best
+
+
+def _large(task: Task) -> bool:
+    return max(task.image.shape) > LARGE
+
+
+def invert_large(task: Task, rng: np.random.Generator, plan: Plan | None) -> Inversion:
+    """Invert every f-th pixel of an oversampled frame, then refine on all of its pixels.
+
+    A sampled pixel obeys the same model exactly; a binned one would not.
+    """
+    stride = max(int(speckle_pixels(task) / 2.2), -(-max(task.image.shape) // LARGE))
+    start = [round(c) % stride for c in task.centre]
+    part = (slice(start[0], None, stride), slice(start[1], None, stride))
+    coarse = replace(
+        task,
+        image=task.image[part],
+        open_pixels=task.open_pixels[part],
+        centre=((task.centre[0] - start[0]) / stride, (task.centre[1] - start[1]) / stride),
+        extent=min(task.extent * stride, np.pi),
+    )
+    found = invert(coarse, rng, plan)
+    counts = collect(task)
+    result = Inversion(starts=found.starts, radius=found.radius / stride, centre=task.centre)
+    best = sorted(found.fits.values(), key=lambda f: f.score)[:2]
+    for fit in best:
+        s, free = fit.structure, replace(fit.freedom, area=task.extent**2)
+        fine = Structure(
+            s.y / stride,
+            s.x / stride,
+            s.radius / stride,
+            s.scale * stride**2,
+            (s.offset[0] * stride, s.offset[1] * stride),
+        )
+        result.offer(refine(fine, counts, free, steps=5, fisher=True))
+    top = result.best
+    result.proved = proved(top)
+    result.centre = (
+        task.centre[0] + top.structure.offset[0] / task.aspect,
+        task.centre[1] + top.structure.offset[1],
+    )
+    return result
 
 
 def _better(found: Inversion, held: Inversion) -> bool:

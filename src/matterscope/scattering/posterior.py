@@ -61,7 +61,7 @@ def with_invisible(shares: Floats, visible: float, scatter: float, equal: bool) 
 
 
 def combine(
-    numbers: Floats, inversion: Floats | None, proved: bool, others: dict[str, Floats]
+    numbers: Floats, inversion: Floats | None, trust: str, others: dict[str, Floats]
 ) -> Floats:
     """Return the posterior: a proved inversion has nearly all the weight, else likelihoods multiply.
 
@@ -71,6 +71,9 @@ def combine(
         Candidates.
     inversion : array of shape (n,), optional
         Its own posterior.
+    trust : str
+        ``proved``; ``likely`` where the counts are too few to prove anything; ``failed`` where they
+        contradict the disks found: then nothing that was trained on disks is trusted either.
     others : dict of arrays
         Posteriors of the statistical estimators, from the same flat prior.
     """
@@ -84,8 +87,10 @@ def combine(
     broad /= broad.sum()
     if inversion is None:
         return broad
-    if proved:
+    if trust == "proved":
         return PROVED_WEIGHT * inversion + (1 - PROVED_WEIGHT) * broad
+    if trust == "failed":
+        return (inversion + broad + 2.0 * flat) / 4.0
     pooled = np.log(inversion + MISSED * flat) + STATISTICS * np.log(broad + MISSED * flat)
     mixed = np.exp(pooled - pooled.max())
     return np.asarray(mixed / mixed.sum(), dtype=float)

@@ -132,6 +132,13 @@ def _answer(
     area = np.pi * sum(float((m["radius"] ** 2).sum()) for m in made) / len(made)
     estimate.quantities["area_fraction"] = Quantity(area / settings.box**2, "1", reason=known)
     estimate.diagnostics["artifacts"] = [{"path": p.name, "sha256": sha256_of(p)} for p in paths]
+    if len(made) == 1:
+        n = len(first["radius"])
+        estimate.diagnostics["truth"] = {
+            "disk_number": n,
+            "number_density": n / settings.box**2,
+            "disk_radius": float(first["radius"].mean()),
+        }
     estimate.provenance = {"references": REFERENCES, "engine": settings.engine, "seed": call.seed}
     disks = pictures.circles(first["y"], first["x"], first["radius"], "disks", "truth")
     picture = pictures.pattern_and_structure(
