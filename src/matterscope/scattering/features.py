@@ -37,10 +37,11 @@ def describe_pattern(image: Floats, open_pixels: NDArray[np.bool_], radius: Floa
     value, where = image[open_pixels], ring[open_pixels]
     last = int(0.5 * min(image.shape))
     number = np.bincount(where, minlength=last + 2).astype(float)[: last + 1]
-    total = np.bincount(where, value, minlength=last + 2)[: last + 1]
-    squares = np.bincount(where, value * (value - 1.0), minlength=last + 2)[: last + 1]
+    total: Floats = np.bincount(where, value, minlength=last + 2).astype(float)[: last + 1]
+    pairs = np.bincount(where, value * (value - 1.0), minlength=last + 2)
+    squares: Floats = pairs.astype(float)[: last + 1]
     band = np.arange(last + 1) * BANDS // (last + 1)
-    count, sums = (np.bincount(band, v, minlength=BANDS) for v in (number, total))
+    count, sums = (np.bincount(band, v, minlength=BANDS).astype(float) for v in (number, total))
     level = total.sum() / max(number.sum(), 1.0)
     mean = sums / np.maximum(count, 1.0)
     shape = np.log((mean + 0.003 * level) / level) * (count > 0)

@@ -200,7 +200,7 @@ def search(
 
 
 def _large(task: Task) -> bool:
-    return max(task.image.shape) > LARGE
+    return bool(max(task.image.shape) > LARGE)
 
 
 def invert_large(task: Task, rng: np.random.Generator, plan: Plan | None) -> Inversion:

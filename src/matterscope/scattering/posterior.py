@@ -83,14 +83,14 @@ def combine(
     log_broad = np.zeros(numbers.size)
     for other in used.values():
         log_broad += np.log(np.maximum(other, 1e-9))
-    broad = np.exp(log_broad - log_broad.max())
-    broad /= broad.sum()
+    broad: Floats = np.exp(log_broad - log_broad.max())
+    broad = np.asarray(broad / broad.sum(), dtype=float)
     if inversion is None:
         return broad
     if trust == "proved":
-        return PROVED_WEIGHT * inversion + (1 - PROVED_WEIGHT) * broad
+        return np.asarray(PROVED_WEIGHT * inversion + (1 - PROVED_WEIGHT) * broad, dtype=float)
     if trust == "failed":
-        return (inversion + broad + 2.0 * flat) / 4.0
+        return np.asarray((inversion + broad + 2.0 * flat) / 4.0, dtype=float)
     pooled = np.log(inversion + MISSED * flat) + STATISTICS * np.log(broad + MISSED * flat)
     mixed = np.exp(pooled - pooled.max())
     return np.asarray(mixed / mixed.sum(), dtype=float)
