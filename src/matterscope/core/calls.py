@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,8 +82,8 @@ class Call:
     mapper: Mapper = map_inline
     progress: Progress = silent
     artifacts: Path | None = None
-    """Folder for files a verb makes for the user (models, streams, HDF5); None: a temporary one."""
-    _temporary: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list, repr=False)
+    """Folder for files a verb makes for the user (models, streams, HDF5); None: a new one under the
+    system's folder for temporary files, made when it is first needed and left to the user."""
 
     def rng(self, stream: str, index: int = 0) -> np.random.Generator:
         """Return the named random stream of this call."""
@@ -102,8 +102,6 @@ class Call:
     def artifact(self, name: str) -> Path:
         """Return the path at which the verb writes the file `name` for the user."""
         if self.artifacts is None:
-            keep = tempfile.TemporaryDirectory(prefix="matterscope-")
-            self._temporary.append(keep)
-            self.artifacts = Path(keep.name)
+            self.artifacts = Path(tempfile.mkdtemp(prefix="matterscope-"))
         self.artifacts.mkdir(parents=True, exist_ok=True)
         return self.artifacts / name

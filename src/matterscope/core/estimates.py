@@ -15,6 +15,8 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.files import plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     import xarray as xr
 
@@ -180,6 +182,8 @@ class Estimate:
         Model, settings, references to cite.
     pictures : list of Picture
         What a person of the field would draw first.
+    folder : path, optional
+        Where the files lie that were made for the user (``diagnostics["artifacts"]``).
     """
 
     capability: str
@@ -191,6 +195,7 @@ class Estimate:
     diagnostics: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
+    folder: Path | None = None
 
     def __getitem__(self, name: str) -> Quantity:
         return self.quantities[name]

@@ -79,6 +79,8 @@ def public(
         levels = LEVELS if level is None or level in LEVELS else tuple(sorted((*LEVELS, level)))
         call = Call(seed=seed, levels=levels, progress=progress, artifacts=artifacts)
         answers = function([as_input(i) for i in inputs], validate(settings, config, owner), call)
+        for answer in answers:
+            answer.folder = call.artifacts
         return answers[0] if len(answers) == 1 else answers
 
     return verb

@@ -1,0 +1,139 @@
+"""Every verb answers in the same language: known quantities, an uncertainty or a reason, a picture, a digest.
+
+Each verb has a scene here, cheap and without real data, or a reason why it has none.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import matterscope
+from matterscope.core.files import canonical_json
+from matterscope.core.quantities import QUANTITIES
+from matterscope.runs.catalogue import VERBS
+
+DEMO = Path(matterscope.__file__).parent / "spectra" / "shipped" / "demo_cu_k.h5"
+
+
+def made(tmp_path, verb, name, **config):
+    """Return a file made by a simulating verb."""
+    run = matterscope.run(verb, store=tmp_path / "made", **config)
+    return next((run.folder / "artifacts").glob(name))
+
+
+def stream(tmp_path):
+    return [made(tmp_path, "emitters simulate", "stream.*", kind="stream", duration=0.1)]
+
+
+def pattern(tmp_path):
+    return [made(tmp_path, "scattering simulate", "patterns.*", n=5, pixels=65)]
+
+
+def nothing(tmp_path):
+    return []
+
+
+SCENES = {
+    "check": (lambda tmp: [DEMO], {}),
+    "spectra infer": (lambda tmp: [f"{DEMO}:CuO"], {}),
+    "spectra simulate": (nothing, {"ion": "Ni2+", "engine": "multiplet", "ten_dq": 1.1}),
+    "spectra compare": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O"], {}),
+    "spectra mixture": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O", f"{DEMO}:CaCuO2"], {"components": 2, "draws": 20}),
+    "spectra reduce": (lambda tmp: [f"{DEMO}:CuO"], {}),
+    "emitters simulate": (nothing, {"kind": "stream", "duration": 0.05}),
+    "emitters g2": (stream, {"longest_lag": 0.0}),
+    "emitters plan": (nothing, {"ions": 200, "scan": False}),
+    "scattering simulate": (nothing, {"n": 4, "pixels": 65}),
+    "scattering density": (pattern, {}),
+    "materials enumerate": (nothing, {}),
+    "materials slme": (nothing, {"sq": ("1.5",)}),
+}  # fmt: skip
+ELSEWHERE = {
+    "spectra train": "needs a data set of spectra with structures",
+    "spectra build": "runs a relaxer and FEFF for minutes",
+}
+"""Verbs without a scene: their contract is held by tests of their own, with the reason."""
+
+
+def test_every_verb_has_a_scene_or_a_reason():
+    assert set(SCENES) | set(ELSEWHERE) >= set(VERBS), set(VERBS) - set(SCENES) - set(ELSEWHERE)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """One run of each scene, made when it is first asked for."""
+    runs = {}
+
+    def answer(verb):
+        if verb not in runs:
+            folder = tmp_path_factory.mktemp("scene")
+            inputs, config = SCENES[verb]
+            given = inputs(folder)
+            runs[verb] = (
+                given,
+                config,
+                matterscope.run(verb, *given, store=folder / "runs", **config),
+            )
+        return runs[verb]
+
+    return answer
+
+
+@pytest.mark.parametrize("verb", sorted(SCENES))
+def test_answers_speak_the_vocabulary_and_say_how_sure_they_are(verb, answers):
+    _, _, run = answers(verb)
+    assert run.entries
+    for entry in run.entries:
+        json.dumps(entry, allow_nan=False)
+        for name, q in entry["quantities"].items():
+            assert name in QUANTITIES, f"{name} is not in core.quantities"
+            assert q.get("intervals") or q.get("probabilities") or q.get("uncertainty")
+            if QUANTITIES[name][0]:
+                assert q["units"] == QUANTITIES[name][0], name
+            for band in q.get("intervals", []):
+                if None not in (band["low"], band["high"], q["value"]) and not isinstance(
+                    q["value"], str
+                ):
+                    assert band["low"] <= band["high"], name
+            levels = [i["level"] for i in q.get("intervals", [])]
+            assert levels == sorted(levels)
+        for flag in entry["flags"]:
+            assert flag["code"]
+            assert flag["message"]
+
+
+@pytest.mark.parametrize("verb", sorted(set(SCENES) - {"check"}))
+def test_answers_have_pictures_and_references(verb, answers):
+    _, _, run = answers(verb)
+    assert any(e["figures"] for e in run.entries)
+    assert any(e["provenance"].get("references") for e in run.entries), "nothing to cite"
+
+
+@pytest.mark.parametrize("verb", sorted(SCENES))
+def test_reports_stay_small_and_load_nothing_from_elsewhere(verb, answers):
+    _, _, run = answers(verb)
+    text = (run.folder / "report.html").read_text()
+    assert len(text) < 1_000_000
+    assert "<img" not in text.replace('<img src="data:', "")
+    assert "<link" not in text
+
+
+@pytest.mark.parametrize("verb", sorted(SCENES))
+def test_the_same_call_gives_the_same_digest(verb, answers, tmp_path):
+    given, config, run = answers(verb)
+    assert matterscope.run(verb, *given, store=tmp_path, **config).digest == run.digest
+
+
+@pytest.mark.parametrize("verb", sorted(v for v in SCENES if " " in v))
+def test_the_public_function_gives_the_recorded_quantities(verb, answers):
+    given, config, run = answers(verb)
+    domain, name = verb.split(" ", 1)
+    found = getattr(getattr(matterscope, domain), name.replace("-", "_"))(*given, **config)
+    for estimate, entry in zip(
+        found if isinstance(found, list) else [found], run.entries, strict=True
+    ):
+        fresh = json.loads(canonical_json(estimate.as_json()["quantities"]))
+        assert fresh == entry["quantities"]
