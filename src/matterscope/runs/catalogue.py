@@ -70,6 +70,23 @@ VERBS: dict[str, Verb] = {
         "Write inputs for FEFF, FDMNES, VASP, OCEAN and XSpectra, or read their results.",
         metavar="STRUCTURE",
     ),
+    "spectra fuse": Verb(
+        "matterscope.spectra.fusing:fuse_set",
+        "matterscope.spectra.settings:FuseSettings",
+        "Train a model that fuses several edges on a built set; print what each edge is worth.",
+        metavar="FOLDER",
+    ),
+    "spectra crystal-field": Verb(
+        "matterscope.spectra.multiplet_fit:fit_crystal_field",
+        "matterscope.spectra.settings:CrystalFieldSettings",
+        "Fit a crystal-field multiplet to a measured L2,3 edge.",
+    ),
+    "spectra search": Verb(
+        "matterscope.spectra.searching:search_set",
+        "matterscope.spectra.settings:SearchSettings",
+        "Rank the structures of a built set by their likeness to measured spectra.",
+        inputs="together",
+    ),
     "spectra build": Verb(
         "matterscope.spectra.builder:build_set",
         "matterscope.spectra.settings:BuildSettings",

@@ -13,6 +13,9 @@ __getattr__, __dir__, __all__ = lazy(
         "mixture": ("unmixing:unmix", "MixtureSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
         "decks": ("decks:convert_decks", "DecksSettings"),
+        "fuse": ("fusing:fuse_set", "FuseSettings"),
+        "crystal_field": ("multiplet_fit:fit_crystal_field", "CrystalFieldSettings"),
+        "search": ("searching:search_set", "SearchSettings"),
         "build": ("builder:build_set", "BuildSettings"),
         "simulate": ("simulation:simulate_edge", "SimulateSettings"),
         # public name: ("module:function", "SettingsClass"); an empty class exports the object itself

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-KERNELS = (("linear", 1.0), ("gauss", 1.0), ("gauss", 2.0))
+KERNELS = (("linear", 1.0), ("gauss", 1.5))
 NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 COMPONENTS = 10
 
@@ -63,27 +63,55 @@ def fit_basis(block: Floats, components: int = COMPONENTS) -> Basis:
     return Basis(mean, axes[:kept], damped, max(spread, 1e-6))
 
 
-def kernel(left: Sequence[Floats], right: Sequence[Floats], kind: str, length: float) -> Floats:
-    """Return k (n, n') as the mean over blocks; `left` and `right` are scores by block."""
-    total = np.zeros((len(left[0]), len(right[0])))
+def grams(left: Sequence[Floats], right: Sequence[Floats], kind: str, length: float) -> Floats:
+    """Return k_b (B, n, n') of every block; `left` and `right` are scores by block."""
+    made = []
     for one, other in zip(left, right, strict=True):
         product = one @ other.T
         if kind == "linear":
-            total += product
+            made.append(product)
             continue
         apart = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * product
-        total += np.exp(-np.maximum(apart, 0.0) / (2 * length**2))
-    return total / len(left)
+        made.append(np.exp(-np.maximum(apart, 0.0) / (2 * length**2)))
+    return np.array(made)
+
+
+def own_grams(scores: Sequence[Floats], kind: str) -> Floats:
+    """Return k_b(x, x) of every block and row (B, n)."""
+    if kind == "linear":
+        return np.array([(s**2).sum(axis=1) for s in scores])
+    return np.ones((len(scores), len(scores[0])))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Kernel and noise that the marginal likelihood prefers for one target."""
+    """Kernel, noise and weights of the blocks that the training rows prefer for one target."""
 
     kind: str
     length: float
     noise: float
     amplitude: float
+    weights: tuple[float, ...]
+
+
+def relevance(scores: Sequence[Floats], values: Floats) -> Floats:
+    """Return a weight (B, t) of each block for each standardised target: its skill by itself, squared.
+
+    Skill is R² of leave-one-out predictions, y_i − ŷ_i = α_i / (K+λ)⁻¹_ii, at least 0.05, so that a block
+    without skill of its own still has a voice.
+    """
+    weights = np.empty((len(scores), values.shape[1]))
+    for block, gram in enumerate(grams(scores, scores, "gauss", 2.0)):
+        levels, vectors = np.linalg.eigh(gram)
+        turned = vectors.T @ values
+        best = np.full(values.shape[1], 0.05)
+        for noise in (0.01, 0.1, 1.0):
+            total = np.maximum(levels, 0.0) + noise
+            alpha = vectors @ (turned / total[:, None])
+            diagonal = (vectors**2) @ (1 / total)
+            best = np.maximum(best, 1 - ((alpha / diagonal[:, None]) ** 2).mean(axis=0))
+        weights[block] = best**2
+    return np.asarray(weights / weights.sum(axis=0))
 
 
 def choose(scores: Sequence[Floats], targets: Floats) -> list[Choice]:
@@ -92,24 +120,23 @@ def choose(scores: Sequence[Floats], targets: Floats) -> list[Choice]:
     The amplitude is solved for: log p = −½ n log(yᵀ(K+λ)⁻¹y/n) − ½ log|K+λ|.
     """
     values = (targets - targets.mean(axis=0)) / np.maximum(targets.std(axis=0), 1e-12)
-    count = len(values)
-    best: list[tuple[float, Choice]] = [
-        (-np.inf, Choice("gauss", 2.0, 0.1, 1.0)) for _ in range(values.shape[1])
-    ]
+    weights = relevance(scores, values)
+    found: list[tuple[float, Choice] | None] = [None] * values.shape[1]
     for kind, length in KERNELS:
-        levels, vectors = np.linalg.eigh(kernel(scores, scores, kind, length))
-        turned = (vectors.T @ values) ** 2
-        for noise in NOISES:
-            total = np.maximum(levels, 0.0) + noise
-            amplitude = (turned / total[:, None]).sum(axis=0) / count
-            likelihood = -0.5 * count * np.log(amplitude) - 0.5 * np.log(total).sum()
-            for column, value in enumerate(likelihood):
-                if value > best[column][0]:
-                    best[column] = (
-                        float(value),
-                        Choice(kind, length, noise, float(amplitude[column])),
-                    )
-    return [choice for _, choice in best]
+        parts = grams(scores, scores, kind, length)
+        for column in range(values.shape[1]):
+            own = weights[:, column]
+            levels, vectors = np.linalg.eigh(np.tensordot(own, parts, axes=1))
+            turned = (vectors.T @ values[:, column]) ** 2
+            for noise in NOISES:
+                total = np.maximum(levels, 0.0) + noise
+                amplitude = float((turned / total).mean())
+                likelihood = -0.5 * len(total) * np.log(amplitude) - 0.5 * np.log(total).sum()
+                best = found[column]
+                if best is None or likelihood > best[0]:
+                    made = Choice(kind, length, noise, amplitude, tuple(own.tolist()))
+                    found[column] = (float(likelihood), made)
+    return [entry[1] for entry in found if entry is not None]
 
 
 def posterior(
@@ -123,35 +150,25 @@ def posterior(
     The deviation is that of a new observation: √(k** − k*ᵀ(K+λ)⁻¹k* + λ), scaled to the target.
     """
     mean, deviation = targets.mean(axis=0), np.maximum(targets.std(axis=0), 1e-12)
-    found, width = (
-        np.empty((len(asked[0]), targets.shape[1])),
-        np.empty((len(asked[0]), targets.shape[1])),
-    )
-    solved: dict[tuple[str, float, float], tuple[Floats, Floats, Floats]] = {}
+    found = np.empty((len(asked[0]), targets.shape[1]))
+    width = np.empty_like(found)
+    shared: dict[tuple[str, float], tuple[Floats, Floats, Floats]] = {}
     for column, choice in enumerate(choices):
-        key = (choice.kind, choice.length, choice.noise)
-        if key not in solved:
-            gram = kernel(scores, scores, choice.kind, choice.length)
-            cross = kernel(asked, scores, choice.kind, choice.length)
-            inverse = np.asarray(
-                np.linalg.inv(gram + choice.noise * np.eye(len(gram))), dtype=np.float64
+        key = (choice.kind, choice.length)
+        if key not in shared:
+            shared[key] = (
+                grams(scores, scores, *key),
+                grams(asked, scores, *key),
+                own_grams(asked, choice.kind),
             )
-            own = np.array(
-                [
-                    kernel(
-                        [a[i : i + 1] for a in asked],
-                        [a[i : i + 1] for a in asked],
-                        choice.kind,
-                        choice.length,
-                    )[0, 0]
-                    for i in range(len(cross))
-                ]
-            )
-            left = np.einsum("ij,jk,ik->i", cross, inverse, cross, optimize=True)
-            solved[key] = cross, inverse, np.maximum(own - left, 0.0) + choice.noise
-        cross, inverse, variance = solved[key]
+        weights = np.array(choice.weights)
+        gram, cross, own = (np.tensordot(weights, part, axes=1) for part in shared[key])
         scaled = (targets[:, column] - mean[column]) / deviation[column]
-        found[:, column] = mean[column] + deviation[column] * (cross @ (inverse @ scaled))
+        right = np.column_stack([scaled, cross.T])
+        solved = np.linalg.solve(gram + choice.noise * np.eye(len(gram)), right)
+        found[:, column] = mean[column] + deviation[column] * (cross @ solved[:, 0])
+        left = np.einsum("ij,ji->i", cross, solved[:, 1:])
+        variance = np.maximum(own - left, 0.0) + choice.noise
         width[:, column] = deviation[column] * np.sqrt(choice.amplitude * variance)
     return found, width
 
@@ -160,13 +177,16 @@ def held_out(
     scores: Sequence[Floats],
     targets: Floats,
     folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    choices: Sequence[Choice] | None = None,
 ) -> tuple[Floats, Floats]:
-    """Return predictions and deviations of every sample from folds that did not hold its group."""
+    """Return predictions and deviations of every sample from folds that did not hold its group.
+
+    With `choices` given, kernel and weights are not chosen again inside each fold (faster; the handful of
+    them cannot memorise rows).
+    """
     mean, width = np.empty(targets.shape), np.empty(targets.shape)
     for train, test in folds:
         known = [s[train] for s in scores]
-        choices = choose(known, targets[train])
-        mean[test], width[test] = posterior(
-            known, targets[train], [s[test] for s in scores], choices
-        )
+        own = choices or choose(known, targets[train])
+        mean[test], width[test] = posterior(known, targets[train], [s[test] for s in scores], own)
     return mean, width

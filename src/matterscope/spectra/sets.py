@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matterscope.core.errors import DataError, MatterscopeError
+from matterscope.core.files import write_array
 from matterscope.physics.structures import from_record
-from matterscope.spectra.simulators.l23 import Multiplet, edge_grid
+from matterscope.spectra.simulators.l23 import VERSION, Multiplet, edge_grid
 from matterscope.spectra.simulators.ligandfield import site_parameters
 from matterscope.spectra.simulators.multiplet import IONS, Field
 from matterscope.spectra.structures import METALS
@@ -109,13 +110,29 @@ def l23_grid(element: str) -> NDArray[np.float64]:
     return edge_grid(next(ion for ion in IONS.values() if ion.element == element))
 
 
+def cached_l23(record: dict[str, Any], element: str, folder: Path) -> NDArray[np.float64] | None:
+    """Return `l23_sum`, kept in the folder under the structure's digest and the engine's version."""
+    key = hashlib.sha256(f"{record['digest']}|{element}|{VERSION}".encode()).hexdigest()
+    path = folder / "l23" / f"{key}.npy"
+    if path.exists():
+        stored: NDArray[np.float64] = np.load(path, allow_pickle=False)
+        return stored
+    found = l23_sum(record, element)
+    if found is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_array(path, found)
+    return found
+
+
 def _streams(record: dict[str, Any], folder: Path, failures: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for stream in STREAMS:
         element, edge = stream.split("_")
         try:
             found[stream] = (
-                l23_sum(record, element) if edge == "L23" else site_sum(record, stream, folder)
+                cached_l23(record, element, folder)
+                if edge == "L23"
+                else site_sum(record, stream, folder)
             )
         except MatterscopeError as error:
             found[stream] = None

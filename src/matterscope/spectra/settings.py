@@ -229,3 +229,28 @@ class MixtureSettings(Settings):
     normalise: Literal["auto", "edge", "max", "none"] = option(
         "auto", "Normalisation of all spectra."
     )
+
+
+class FuseSettings(Settings):
+    """Settings of `spectra fuse`."""
+
+    name: str = option("fusion", "Name of the model; the file is NAME.model.npz.", min_length=1)
+    split: Literal["parent", "family"] = option(
+        "parent", "What no fold shares: the parent structure, or cell, composition and ordering."
+    )
+    folds: int = option(6, "Folds of the cross-validation.", ge=2, le=50)
+    limit: int = option(0, "Use only the first structures; 0 takes all.", ge=0)
+
+
+class CrystalFieldSettings(Settings):
+    """Settings of `spectra crystal-field`."""
+
+    ion: str = option("Ni2+", "Ion whose multiplet is fitted, e.g. Ni2+, Mn4+, Co3+.")
+    starts: int = option(4, "Values of 10Dq from which the fit begins.", ge=1, le=20)
+
+
+class SearchSettings(Settings):
+    """Settings of `spectra search`."""
+
+    folder: str = option("", "Folder of a built set (spectra build).")
+    top: int = option(10, "Structures listed.", ge=1, le=200)
