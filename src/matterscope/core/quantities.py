@@ -38,7 +38,6 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "files": ("1", "files written or read"),
     "failed_units": ("1", "units of work of a built set that gave no result"),
     "slater_scale": ("1", "factor on the Hartree–Fock Slater integrals"),
-    "energy_shift": ("eV", "shift of the multiplet's L3 centroid from the tabulated onset"),
     "instrument": ("eV", "standard deviation of the instrument's Gaussian"),
     "best_correlation": ("1", "Pearson r of the most similar simulated spectrum after alignment"),
     "fusion_gain": ("1", "mean absolute error with all edges over that of the best single edge"),
