@@ -10,6 +10,11 @@ __getattr__, __dir__, __all__ = lazy(
         # public name: ("module:function", "SettingsClass")
         # photons
         "g2": ("antibunching:infer_g2", "G2Settings"),
+        "lifetime": ("decay:infer_lifetime", "LifetimeSettings"),
+        "saturation": ("curves:infer_saturation", "SaturationSettings"),
+        "polarization": ("curves:infer_polarization", "PolarizationSettings"),
+        "convert": ("conversion:convert_streams", "ConvertSettings"),
+        "trace": ("blinking:infer_trace", "TraceSettings"),
         "simulate": ("simulation:simulate_emitters", "SimulateSettings"),
         "simulate_stream": ("sources:simulate_stream", ""),
         # arrays, ions, spectra, identity

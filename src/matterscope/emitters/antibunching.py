@@ -13,15 +13,25 @@ import xarray as xr
 
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import SchemaError
-from matterscope.core.estimates import Estimate, Interval, Quantity, refused
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.emitters import photon_pictures as pictures
-from matterscope.emitters.coincidences import FINE_PS, Evidence, fit_window, gather, log_g2
+from matterscope.emitters.coincidences import (
+    FINE_PS,
+    Evidence,
+    fit_window,
+    gather,
+    kind_of,
+    log_g2,
+    stored,
+)
 from matterscope.emitters.correlation import Coincidences, LogCorrelation
 from matterscope.emitters.dips import (
     DipFit,
+    after_flash,
     find_dip,
     fit_dip,
     pair_response,
+    poisson_ratio,
     second_emitter_share,
 )
 from matterscope.emitters.pulsed import Comb, PulsedPeaks, find_comb, measure_peaks, ratio_interval
@@ -38,16 +48,26 @@ REFERENCES = [
 
 
 def infer_g2(inputs: list[Input], settings: G2Settings, call: Call) -> list[Estimate]:
-    """Return one estimate per input: g2(0) and what it says about the number of emitters."""
-    return [_one(given, settings, call) for given in inputs]
+    """Return one estimate per stream or stored histogram: g2(0) and what it says about emitters."""
+    answers = []
+    for given in inputs:
+        if kind_of(given) == "photons":
+            answers.append(_one(given.ref, gather(given, settings), settings, call))
+            continue
+        for label, evidence in stored(given, settings.state):
+            ref = InputRef(given.source, label or given.selector, given.sha256)
+            answers.append(_one(ref, evidence, settings, call))
+    return answers
 
 
-def _one(given: Input, settings: G2Settings, call: Call) -> Estimate:
-    evidence = gather(given, settings)
-    estimate = Estimate("emitters g2", given.ref)
+def _one(ref: InputRef, evidence: Evidence, settings: G2Settings, call: Call) -> Estimate:
+    estimate = Estimate("emitters g2", ref)
     for f in evidence.flags:
         estimate.flag(f["code"], f["message"], f.get("remedy", ""))
     estimate.provenance = {"references": REFERENCES, "settings": settings.model_dump()}
+    if evidence.stream is None and evidence.histogram.counts.size < 200:
+        zero_bin(estimate, evidence, settings, call)
+        return estimate
     comb = _comb(evidence.histogram, settings)
     if comb is not None:
         delay = _pulsed(estimate, evidence, comb, settings, call)
@@ -268,6 +288,56 @@ def _mapped(quantity: Quantity, change: Any, *, flip: bool = False) -> Quantity:
     return Quantity(
         float(change(quantity.value)), "1", intervals=tuple(bands), reason=quantity.reason
     )
+
+
+def zero_bin(estimate: Estimate, evidence: Evidence, settings: G2Settings, call: Call) -> None:
+    """Read g2(0) from the bin at zero delay of a coarse histogram: a Poisson ratio, no model.
+
+    The bin averages over its width, so that the value is an upper one for a dip narrower than it.
+    """
+    h = evidence.histogram
+    edges = h.edges / 1000.0
+    at = settings.delay or 0.0
+    index = int(np.clip(np.searchsorted(edges, at, "right") - 1, 0, h.counts.size - 1))
+    masked = after_flash(edges, h.counts, h.expected, at)
+    count, expected = float(h.counts[index]), float(h.expected[index])
+    bands = tuple(poisson_ratio(count, expected, level) for level in call.levels)
+    sigma = float(np.sqrt(count) / expected) if count >= 10 else None
+    raw = Quantity(count / expected, "1", sigma=sigma, intervals=bands)
+    answer_purity(estimate, raw, settings)
+    if count < 10:
+        estimate.flag(
+            "few-coincidences",
+            f"{count:.0f} coincidences in the zero bin: only an upper limit is given",
+            "record longer",
+        )
+    if evidence.free_scale:
+        estimate.flag(
+            "normalisation-assumed",
+            "the file states no normalisation: the median of the bins was taken as g2 = 1",
+            "give the rates, or a histogram with its expected counts",
+        )
+    if masked:
+        text = ", ".join(f"{a:.0f} to {b:.0f} ns" for a, b in masked)
+        estimate.flag(
+            "after-flash",
+            f"coincidences stand out at {text}: light that one detector sends to the other",
+            "these delays are left out of levels and drawn grey",
+        )
+    if evidence.origin == "histogram":
+        estimate.flag(
+            "coarse-bins",
+            f"g2(0) is the mean over a bin of {edges[index + 1] - edges[index]:.2g} ns; no dip was fitted",
+            "record with finer bins",
+        )
+    estimate.diagnostics |= {
+        "mode": "zero bin",
+        "zero_counts": count,
+        "zero_expected": expected,
+        "zero_bin_ns": [float(edges[index]), float(edges[index + 1])],
+        "after_flash_ns": masked,
+    }
+    estimate.pictures.append(pictures.coarse_picture(h, index, masked, evidence.origin))
 
 
 def _pulsed(

@@ -31,6 +31,8 @@ from matterscope.emitters.streams import (
 )
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from matterscope.emitters.settings import G2Settings
 
 FINE_PS = 50
@@ -51,10 +53,7 @@ class Evidence:
 
 
 def gather(given: Input, settings: G2Settings) -> Evidence:
-    """Return the coincidences of a stream (counted here) or of a stored histogram."""
-    kind = _kind(given)
-    if kind == "histogram":
-        return _stored(given)
+    """Return the coincidences of a stream, counted here."""
     stream = open_stream(given)
     found = survey(stream)
     pair = choose_pair(found, settings.channels, given.source)
@@ -82,7 +81,8 @@ def gather(given: Input, settings: G2Settings) -> Evidence:
     return evidence
 
 
-def _kind(given: Input) -> str:
+def kind_of(given: Input) -> str:
+    """Return "photons" or "histogram" for an input of `emitters g2`."""
     if given.data is not None:
         data = given.data[0] if isinstance(given.data, list) else given.data
         return str(data.attrs.get("kind", ""))
@@ -105,26 +105,43 @@ def _kind(given: Input) -> str:
     )
 
 
-def _stored(given: Input) -> Evidence:
+def stored(given: Input, state: str = "") -> list[tuple[str, Evidence]]:
+    """Return (selector, evidence) of every state of the stored histograms, recordings added."""
     from matterscope.io import measurements
 
-    m = measurements(given, "histogram")[0]
-    axis = "lag" if "lag" in m["counts"].dims else "delay"
-    lag, counts = m[axis].values.astype(float), m["counts"].values
-    counts = counts.reshape(-1, lag.size).sum(
-        0, dtype=np.int64 if counts.dtype.kind in "iub" else float
-    )
-    middle = 0.5 * (lag[1:] + lag[:-1])
-    edges = np.concatenate([[1.5 * lag[0] - 0.5 * lag[1]], middle, [1.5 * lag[-1] - 0.5 * lag[-2]]])
+    found = []
+    for m in measurements(given, "histogram"):
+        axis = "lag" if "lag" in m["counts"].dims else "delay"
+        names = [str(s) for s in m.attrs.get("states", [])] if "state" in m["counts"].dims else [""]
+        for i, name in enumerate(names):
+            if state and name != state:
+                continue
+            part = m.isel(state=i) if name else m
+            label = name or str((m.attrs.get("source") or {}).get("selector") or "")
+            found.append((label, _stored_one(part, axis)))
+    return found
+
+
+def _stored_one(m: xr.Dataset, axis: str) -> Evidence:
+    lag = m[axis].values.astype(float)
+    # narrow integers overflow in sums: widen first
+    counts = m["counts"].values.reshape(-1, lag.size).astype(np.float64).sum(0)
     known = "expected" in m
+    logarithmic = np.ptp(np.diff(lag)) > 0.5 * float(np.diff(lag).mean())
+    edges = _bin_edges(lag)
     expected = (
-        m["expected"].values.reshape(-1, lag.size).sum(0)
+        m["expected"].values.reshape(-1, lag.size).astype(np.float64).sum(0)
         if known
         else np.diff(edges) / np.diff(edges).mean() * max(float(np.median(counts)), 1e-9)
     )
-    histogram = Coincidences(edges, counts, np.asarray(expected, float), (0, 0), 0.0)
-    flags = list(m.attrs.get("flags") or ())
-    return Evidence(histogram, not known, "histogram", flags=flags)
+    histogram = Coincidences(edges, counts, expected, (0, 0), 0.0)
+    origin = "log histogram" if logarithmic else "histogram"
+    return Evidence(histogram, not known, origin, flags=list(m.attrs.get("flags") or ()))
+
+
+def _bin_edges(lag: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    middle = 0.5 * (lag[1:] + lag[:-1])
+    return np.concatenate([[1.5 * lag[0] - 0.5 * lag[1]], middle, [1.5 * lag[-1] - 0.5 * lag[-2]]])
 
 
 def count_pairs(

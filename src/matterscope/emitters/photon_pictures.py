@@ -202,3 +202,45 @@ def flat_picture(edges: Floats, ratio: Floats) -> Picture:
         (Panel([steps(thin, values / weights, "measured"), mark(y=[1.0])], "delay (ns)", "g²(τ)"),),
         "No antibunching rises above the noise in this window.",
     )
+
+
+def coarse_picture(
+    histogram: Coincidences, index: int, masks: list[tuple[float, float]], origin: str
+) -> Picture:
+    """Return a stored histogram with the bin at zero delay marked."""
+    centre = 0.5 * (histogram.edges[1:] + histogram.edges[:-1]) / 1000.0
+    g2 = histogram.g2
+    error = np.sqrt(np.maximum(histogram.counts, 1.0)) / histogram.expected
+    panels = [
+        Panel(
+            [
+                *(_masks(masks) if not origin.startswith("log") else []),
+                points(centre, g2, "measured", y_low=g2 - error, y_high=g2 + error),
+                points([centre[index]], [g2[index]], "zero delay", "flagged"),
+                mark(y=[0.5], label="two equal emitters"),
+                mark(y=[1.0]),
+            ],
+            "delay (ns)",
+            "g²(τ)",
+        )
+    ]
+    if origin.startswith("log"):
+        right = centre > 0
+        panels = [
+            Panel(
+                [
+                    points(centre[right], g2[right], "channel order 1, 2"),
+                    points(-centre[~right][::-1], g2[~right][::-1], "order 2, 1", "series1"),
+                    mark(y=[1.0]),
+                ],
+                "|delay| (ns)",
+                "g²(τ)",
+                x_scale="log",
+            )
+        ]
+    return Picture(
+        "g2",
+        "Stored coincidences",
+        panels,
+        "The bin at zero delay is read against the expectation stored with the histogram.",
+    )

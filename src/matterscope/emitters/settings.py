@@ -33,10 +33,55 @@ class G2Settings(Settings):
     bunching_terms: Literal["auto", "0", "1", "2"] = option(
         "auto", "Bunching exponentials in the model (two levels: 0, three levels: 1)."
     )
+    state: str = option("", "State of a stored histogram (bright, dim); empty: each.")
     mask: tuple[str, ...] = option((), "Delays left out, LOW:HIGH in ns (after-flash).")
     longest_lag: float = option(
         1.0, "Longest lag of the logarithmic g2; 0: none.", units="s", ge=0, le=1e4
     )
+
+
+class LifetimeSettings(Settings):
+    """Settings of `emitters lifetime`."""
+
+    channels: tuple[int, ...] = option((), "Channels that are added; empty: the brightest.")
+    components: Literal["auto", "1", "2", "3"] = option("auto", "Number of exponentials.")
+    response: str = option("", "File with a measured response of the laser (a histogram).")
+    period: float | None = option(None, "Laser period, where it is known.", units="ns", gt=0)
+    bin_width: float = option(0.0, "Bin of a folded stream; 0: 512 bins.", units="ns", ge=0)
+
+
+class SaturationSettings(Settings):
+    """Settings of `emitters saturation`."""
+
+    power: str = option("", "Column with the power; empty: found by its name.")
+    counts: str = option("", "Column with the counts; empty: found by its name.")
+    fit_offset: bool = option(True, "Fit counts that do not depend on the power.")
+
+
+class PolarizationSettings(Settings):
+    """Settings of `emitters polarization`."""
+
+    angle: str = option("", "Column with the angle in degrees; empty: found by its name.")
+    counts: str = option("", "Column with the counts; empty: the first two after the angle.")
+    half_wave_plate: bool = option(False, "The angle is that of a half-wave plate (turns twice).")
+
+
+class ConvertSettings(Settings):
+    """Settings of `emitters convert`."""
+
+    format: Literal["h5", "npz", "csv", "ptu"] = option("h5", "Format that is written.")
+
+
+class TraceSettings(Settings):
+    """Settings of `emitters trace`."""
+
+    channels: tuple[int, ...] = option(
+        (), "Channels of a stream that are added; empty: all inputs."
+    )
+    bin_width: float = option(
+        10.0, "Bin of a stream that is turned into a trace.", units="ms", gt=0
+    )
+    states: Literal["auto", "1", "2", "3", "4"] = option("auto", "Number of levels.")
 
 
 class SimulateSettings(Settings):

@@ -183,12 +183,13 @@ def survey(stream: Stream) -> Survey:
         raise DataError("the stream holds no events", where=stream.name, got=0)
     present = {int(np.int8(np.uint8(c))): int(counts[c]) for c in np.flatnonzero(counts)}
     length = min(int((last - first) // TRACE_STEP_PS) + 1, MAX_TRACE_BINS)
-    joined = {lane: _joined(parts, length) for lane, parts in traces.items()}
+    joined = {lane: joined_counts(parts, length) for lane, parts in traces.items()}
     clocks = {lane: period for lane, s in samples.items() if (period := clock_period(s)) > 0}
     return Survey(int(counts.sum()), present, first, last, joined, TRACE_STEP_PS, clocks)
 
 
-def _joined(parts: list[tuple[int, NDArray[np.int64]]], length: int) -> NDArray[np.int64]:
+def joined_counts(parts: list[tuple[int, NDArray[np.int64]]], length: int) -> NDArray[np.int64]:
+    """Return counts of bins 0 … length − 1 from pieces that start at a bin each."""
     whole = np.zeros(length, np.int64)
     for start, values in parts:
         stop = min(start + values.size, length)

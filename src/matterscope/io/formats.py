@@ -87,6 +87,13 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("qutag", "qutag", (".qutag", ".bin"), ("photons",), "quTAG binary time tags"),
     Format(
+        "penn-mat",
+        "penn",
+        (".mat",),
+        ("histogram", "trace"),
+        "MATLAB files of the Penn photon-correlation scripts: coincidences by state, rate traces",
+    ),
+    Format(
         "photon-table",
         "photons",
         (".npz", ".csv", ".h5", ".hdf5"),

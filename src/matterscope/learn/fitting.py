@@ -70,6 +70,14 @@ class Parameter:
         return min(max(value, self.low), self.high)
 
 
+class _BetterFound(Exception):
+    """A profile found a lower cost than the fit."""
+
+    def __init__(self, x: Floats) -> None:
+        super().__init__()
+        self.x = x
+
+
 @dataclass
 class Fit:
     """The answer of a fit.
@@ -134,6 +142,12 @@ class Fit:
         """Return the Bayesian information criterion, 2·cost + k·ln n."""
         return 2.0 * self.cost + len(self.free) * float(np.log(max(self.points, 2)))
 
+    def settle(self) -> Fit:
+        """Profile every free parameter once, so that no deeper minimum nearby is left; return self."""
+        for i in self.free:
+            self._edges(self.parameters[i].name, (-1.0, 1.0))
+        return self
+
     def profile(self, name: str, value: float) -> float:
         """Return the cost with `name` held at `value` and all others at their best, minus the least cost."""
         i = self.index(name)
@@ -146,19 +160,43 @@ class Fit:
         x[i] = coordinate
         free = [j for j in self.free if j != i]
         best, cost, _, _, _ = _descend(self._local, x, free, self.parameters)
+        if cost < self.cost - 0.02:
+            raise _BetterFound(best)
         return cost - self.cost, best
+
+    def _adopt(self, x: Floats) -> None:
+        """Move to a deeper minimum that a profile came upon."""
+        assert self._local is not None
+        free = self.free
+        end, cost, block, self.converged, more = _descend(self._local, x, free, self.parameters)
+        self.x, self.cost, self.evaluations = end, cost, self.evaluations + more
+        self.hessian = np.zeros_like(self.hessian)
+        self.hessian[np.ix_(free, free)] = block
+        self.bound = _limits(self)
+        self.weak = _undetermined(self)
 
     def interval(self, name: str, level: float) -> Interval:
         """Return the profile-likelihood interval at `level`, cut at the bounds of the parameter."""
         z = NormalDist().inv_cdf(0.5 + level / 2)
-        return Interval(level, self._edge(name, -z), self._edge(name, z))
+        low, high = self._edges(name, (-z, z))
+        return Interval(level, low, high)
 
     def limit(self, name: str, level: float, side: Literal["upper", "lower"] = "upper") -> Interval:
         """Return a one-sided limit at `level`."""
         z = NormalDist().inv_cdf(level)
         if side == "upper":
-            return Interval(level, None, self._edge(name, z))
-        return Interval(level, self._edge(name, -z), None)
+            return Interval(level, None, self._edges(name, (z,))[0])
+        return Interval(level, self._edges(name, (-z,))[0], None)
+
+    def _edges(self, name: str, zs: tuple[float, ...]) -> list[float | None]:
+        """Return the ends of the profile; a deeper minimum on the way becomes the fit's own."""
+        for _ in range(5):
+            try:
+                return [self._edge(name, z) for z in zs]
+            except _BetterFound as found:
+                self._adopt(found.x)
+        self.converged = False
+        return [None for _ in zs]
 
     def quantity(
         self, name: str, levels: Iterable[float] = LEVELS, factor: float = 1.0

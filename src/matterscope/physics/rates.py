@@ -167,20 +167,19 @@ def periodic_decay(edges: Floats, period: float, time: float, shift: float, sigm
     True
     """
     t = np.asarray(edges, dtype=np.float64) - shift
-    # cycles in which the decay (40 τ) or the response (9 σ) still lives
-    first = int(np.floor((t.min() - 9.0 * sigma) / period)) - 1
     turns = np.floor((t + 9.0 * sigma) / period)
     local = t - turns * period
     # a full turn adds 1; earlier pulses leave the geometric tail 1/(1 − e^(−T/τ))
     tail = 1.0 / -np.expm1(-period / time)
     whole = turns + _cumulative_wrapped(local, period, time, sigma, tail)
-    return np.asarray(np.diff(whole)) if first is not None else whole
+    return np.asarray(np.diff(whole))
 
 
 def _cumulative_wrapped(t: Floats, period: float, time: float, sigma: float, tail: float) -> Floats:
     """Return the cumulative share of pulses at 0, −T, −2T … seen at −9σ ≤ t < T − 9σ, up to a constant."""
-    past = np.exp(-(t + period) / time + 0.5 * (sigma / time) ** 2) * tail
     if sigma <= 0.0:
+        past = np.exp(-(t + period) / time) * tail
         return np.where(t >= 0.0, 1.0 - np.exp(-t / time), 0.0) - past
+    past = 0.5 * _one_side(t + period, time, sigma) * tail
     rise = 0.5 * (1.0 + erf(t / (np.sqrt(2.0) * sigma))) - 0.5 * _one_side(t, time, sigma)
     return np.asarray(rise - past)

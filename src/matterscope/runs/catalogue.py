@@ -123,6 +123,31 @@ VERBS: dict[str, Verb] = {
         "matterscope.emitters.settings:G2Settings",
         "Say whether it is one emitter: g2(0), times, purity and a verdict",
     ),
+    "emitters lifetime": Verb(
+        "matterscope.emitters.decay:infer_lifetime",
+        "matterscope.emitters.settings:LifetimeSettings",
+        "Fit lifetimes through the response, wrapped around the laser period",
+    ),
+    "emitters saturation": Verb(
+        "matterscope.emitters.curves:infer_saturation",
+        "matterscope.emitters.settings:SaturationSettings",
+        "Fit counts against power: saturated rate, saturation power, background",
+    ),
+    "emitters polarization": Verb(
+        "matterscope.emitters.curves:infer_polarization",
+        "matterscope.emitters.settings:PolarizationSettings",
+        "Fit counts against angle: visibility, angle, misalignment",
+    ),
+    "emitters convert": Verb(
+        "matterscope.emitters.conversion:convert_streams",
+        "matterscope.emitters.settings:ConvertSettings",
+        "Turn a photon stream into an open table, with an audit",
+    ),
+    "emitters trace": Verb(
+        "matterscope.emitters.blinking:infer_trace",
+        "matterscope.emitters.settings:TraceSettings",
+        "Find the states of a blinking emitter, their dwell laws, noise and bleaching",
+    ),
     "emitters simulate": Verb(
         "matterscope.emitters.simulation:simulate_emitters",
         "matterscope.emitters.settings:SimulateSettings",
