@@ -104,3 +104,65 @@ def test_a_cut_ptu_is_read_to_the_cut_or_refused(data: Path, tmp_path: Path) -> 
         flag = next(f for f in m.attrs["flags"] if f["code"] == "cut-file")
         assert "409,482" in flag["message"]
         assert f"{held:,}" in flag["message"]
+
+
+def test_the_hexagonal_boron_nitride_recordings_give_the_published_dip(data: Path) -> None:
+    dim, bright = emitters.g2(data / "emitters/hbn_g2/linear_2ns.mat", signal_fraction=0.959)
+    assert bright.diagnostics["zero_counts"] == 50
+    assert bright["g2_zero_raw"].value == pytest.approx(0.212, abs=5e-4)
+    assert bright["g2_zero_raw"].sigma == pytest.approx(0.030, abs=5e-4)
+    assert bright["g2_zero"].value == pytest.approx(0.143, abs=1e-3)
+    assert bright["verdict"].value == "single"
+    assert dim.diagnostics["zero_counts"] == 2
+    assert dim["verdict"].value == "cannot tell"
+
+
+def test_counts_stored_as_bytes_are_widened_before_they_are_added(data: Path) -> None:
+    m = io.read(data / "emitters/hbn_g2/linear_2ns.mat", kind="histogram")[0]
+    assert m.attrs["vendor"]["stored_as"] == "uint8"
+    assert 256 in m["counts"].sum("recording").values
+    assert 278 in m["counts"].sum("recording").values
+
+
+def test_after_flash_of_the_detectors_is_proposed_for_masking(data: Path) -> None:
+    answer = emitters.g2(data / "emitters/hbn_g2/log_to_1ms.mat", state="bright")
+    spans = [abs(0.5 * (a + b)) for a, b in answer.diagnostics["after_flash_ns"]]
+    assert any(abs(s - 47) < 5 for s in spans)
+
+
+def test_the_states_of_a_real_trace_are_found_without_a_threshold(data: Path) -> None:
+    answer = emitters.trace(io.read(data / "emitters/hbn_g2/linear_2ns.mat", kind="trace")[1])
+    assert answer["states"].value in {2, 3, 4}
+    assert 0.75 < answer["bright_occupancy"].value < 0.85
+    assert answer.diagnostics["agreement_with_author_states"] > 0.9
+
+
+def test_a_real_saturation_curve_scatters_more_than_poisson(data: Path) -> None:
+    answer = emitters.saturation(data / "emitters/qudi/saturation_curve.xlsx")
+    assert answer.flagged("overdispersed")
+    assert answer["background_slope"].value == 0.0
+    assert answer["offset"].value == pytest.approx(4.6e4, rel=0.05)
+
+
+def test_the_lifetime_of_a_pulsed_source_is_fitted_to_the_noise(data: Path) -> None:
+    answer = emitters.lifetime(data / "emitters/hbt_t2_320mhz_hydraharp.ptu")
+    assert answer.diagnostics["chi_square_per_dof"] < 1.3
+    assert 0.1 < answer["lifetime"].value < 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "curves"),
+    [
+        ("timeharp/v20.thd", 5),
+        ("timeharp/v60.thd", 5),
+        ("picoharp/v20.phd", 7),
+        ("hydraharp/v10.hhd", 2),
+    ],
+)
+def test_curves_hold_as_many_counts_as_their_header_says(
+    data: Path, name: str, curves: int
+) -> None:
+    found = io.read(data / "emitters/picoquant" / name)
+    assert len(found) == curves
+    for m in found:
+        assert int(m["counts"].sum()) == m.attrs["vendor"]["curve"]["IntegralCount"]

@@ -299,7 +299,7 @@ def zero_bin(estimate: Estimate, evidence: Evidence, settings: G2Settings, call:
     edges = h.edges / 1000.0
     at = settings.delay or 0.0
     index = int(np.clip(np.searchsorted(edges, at, "right") - 1, 0, h.counts.size - 1))
-    masked = after_flash(edges, h.counts, h.expected, at)
+    masked = after_flash(edges, h.counts.astype(float), h.expected, at)
     count, expected = float(h.counts[index]), float(h.expected[index])
     bands = tuple(poisson_ratio(count, expected, level) for level in call.levels)
     sigma = float(np.sqrt(count) / expected) if count >= 10 else None

@@ -55,7 +55,8 @@ def _traces(given: Input, settings: TraceSettings) -> list[xr.Dataset]:
     elif given.path is not None and "photons" in sniff(given.path, "photons").kinds:
         kind = "photons"
     if kind != "photons":
-        return measurements(given, "trace")
+        stored: list[xr.Dataset] = measurements(given, "trace")
+        return stored
     stream = open_stream(given)
     step = round(settings.bin_width * 1e9)
     parts: dict[int, list[tuple[int, Ints]]] = {}
@@ -197,7 +198,7 @@ def _answer_states(
         "1",
         reason="least Bayesian information criterion with levels apart by 1.5 σ",
     )
-    on = (found.path >= bright).astype(float)
+    on = found.posterior[:, bright:].sum(1)
     if rates.size == 1:
         estimate.quantities["bright_occupancy"] = refused("1", "one level explains the trace")
         estimate.flag(
@@ -225,7 +226,7 @@ def _answer_states(
 
 def _block_means(values: Floats, rng: np.random.Generator, draws: int = 400) -> Floats:
     """Return means over resampled blocks, long against the dwell times (moving-block bootstrap)."""
-    changes = max(int(np.count_nonzero(np.diff(values))), 1)
+    changes = max(int(np.count_nonzero(np.diff(values > 0.5))), 1)
     length = int(np.clip(4 * values.size / changes, 1, values.size // 5))
     blocks = values[: values.size // length * length].reshape(-1, length).mean(1)
     return np.asarray(blocks[rng.integers(0, blocks.size, (draws, blocks.size))].mean(1))

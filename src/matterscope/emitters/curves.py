@@ -34,14 +34,19 @@ def read_table(given: Input) -> pd.DataFrame:
     path = given.path or Path(given.source)
     if path.suffix.lower() in {".xlsx", ".xlsm"}:
         require("openpyxl", "reading an Excel table")
-        table = pd.read_excel(path, sheet_name=given.selector or 0)
+        raw = pd.read_excel(path, sheet_name=given.selector or 0, header=None)
     else:
-        table = pd.read_csv(path, sep=None, engine="python", comment="#", encoding="utf-8-sig")
-    if all(_is_number(c) for c in table.columns):
-        # no header line: the first row is data
-        first = pd.DataFrame([[float(c) for c in table.columns]])
-        table = pd.DataFrame(np.vstack([first.to_numpy(), table.to_numpy(dtype=float)]))
-        table.columns = [f"column {i + 1}" for i in range(table.shape[1])]
+        raw = pd.read_csv(
+            path, sep=None, engine="python", comment="#", encoding="utf-8-sig", header=None
+        )
+    # the names stand in the last row of words above the first row of numbers
+    numbers = raw.apply(pd.to_numeric, errors="coerce").notna().sum(axis=1) >= 2
+    first = int(np.argmax(numbers.to_numpy()))
+    names = [f"column {i + 1}" for i in range(raw.shape[1])]
+    if first > 0:
+        names = [str(c).strip() for c in raw.iloc[first - 1]]
+    table = raw.iloc[first:].copy()
+    table.columns = pd.Index(names)
     numeric = table.apply(pd.to_numeric, errors="coerce").dropna(axis=1, how="all").dropna()
     if numeric.shape[1] < 2 or numeric.empty:
         raise ReadError(
@@ -51,14 +56,6 @@ def read_table(given: Input) -> pd.DataFrame:
             expected="power and counts, or angle and counts",
         )
     return numeric
-
-
-def _is_number(text: object) -> bool:
-    try:
-        float(str(text))
-    except ValueError:
-        return False
-    return True
 
 
 def pick(
@@ -76,9 +73,10 @@ def pick(
         if wanted not in names:
             raise DataError("no such column", got=wanted, expected=", ".join(names))
         return wanted, table.iloc[:, names.index(wanted)].to_numpy(dtype=float)
-    for i, name in enumerate(names):
-        if any(w in name.lower() for w in words):
-            return name, table.iloc[:, i].to_numpy(dtype=float)
+    # the measured column stands right of the one that was set
+    for i in reversed(range(len(names))):
+        if any(w in names[i].lower() for w in words):
+            return names[i], table.iloc[:, i].to_numpy(dtype=float)
     return names[fallback], table.iloc[:, fallback].to_numpy(dtype=float)
 
 
@@ -337,7 +335,7 @@ def visibility(fit: Fit, call: Call) -> Quantity:
     slope = np.array([-2.0 * b, 2.0 * a]) / max((2.0 * a + b) ** 2, 1e-12)
     # a floor at its bound has no covariance: take the Hessian as it is
     block = np.linalg.pinv(fit.hessian[:2, :2])
-    sigma = float(np.sqrt(max(slope @ block @ slope, 0.0)))
+    sigma = float(np.sqrt(max(float(slope @ block @ slope), 0.0)))
     wide = gaussian(value, sigma, "1", call.levels)
     bands = tuple(
         Interval(i.level, max(i.low or 0.0, 0.0), min(i.high or 1.0, 1.0)) for i in wide.intervals

@@ -48,7 +48,7 @@ class DecayModel:
         total = np.full(self.edges.size - 1, values["background"])
         for k in range(1, self.terms + 1):
             total += values[f"counts_{k}"] * self.share(values[f"lifetime_{k}"], values)
-        return np.maximum(total, 1e-9)
+        return np.asarray(np.maximum(total, 1e-9))
 
     def share(self, lifetime: float, values: Values) -> Floats:
         """Return the share of one exponential in each bin."""

@@ -185,7 +185,7 @@ def _first_levels(counts: Floats, states: int) -> Floats:
         if np.allclose(new, levels):
             break
         levels = new
-    return np.maximum(np.sort(levels) ** 2, 0.1)
+    return np.asarray(np.maximum(np.sort(levels) ** 2, 0.1))
 
 
 def choose_states(counts: Ints, most: int = 4) -> tuple[HiddenStates, dict[int, float]]:

@@ -85,6 +85,13 @@ FORMATS: tuple[Format, ...] = (
         "PicoQuant time tags: PTU (all T2 and T3 record types), HT2/HT3, PT2/PT3, T3R",
         writes=True,
     ),
+    Format(
+        "picoquant-histogram",
+        "picoquant_curves",
+        (".phu", ".phd", ".hhd", ".thd"),
+        ("histogram",),
+        "PicoQuant histograms: PHU, PHD, HHD, THD",
+    ),
     Format("qutag", "qutag", (".qutag", ".bin"), ("photons",), "quTAG binary time tags"),
     Format(
         "penn-mat",

@@ -206,6 +206,14 @@ def _open_pico(path: Path, head: bytes) -> TagFile:
 
 
 def _open_timeharp(path: Path, head: bytes) -> TagFile:
+    if head[16:18] == b"6.":
+        raise ReadError(
+            "time tags of TimeHarp software 6 are not known",
+            where=f"{path}, offset 16",
+            got=head[16:22].decode("latin-1").strip("\0"),
+            expected="version 2.0 to 5.0",
+            hint="export the file as T3R 5.0, or report it",
+        )
     fields, at = fixed(TIMEHARP_COMMON, head, 0, str(path))
     more, at = fixed(TIMEHARP_TTTR, head, at, str(path))
     fields |= more

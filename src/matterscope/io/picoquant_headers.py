@@ -245,6 +245,8 @@ TIMEHARP_COMMON = Layout(
         *_DISPLAY,
     )
 )
+TIMEHARP6_COMMON = Layout((*_TEXT, *TIMEHARP_COMMON.fields[6:]))
+"""Version 6 opens with the longer text block of the later instruments."""
 TIMEHARP_TTTR = Layout(
     (
         *_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"),

@@ -151,7 +151,13 @@ class Fit:
     def profile(self, name: str, value: float) -> float:
         """Return the cost with `name` held at `value` and all others at their best, minus the least cost."""
         i = self.index(name)
-        return self._profiled(i, self.parameters[i].inward(value), self.x)[0]
+        for _ in range(5):
+            try:
+                return self._profiled(i, self.parameters[i].inward(value), self.x)[0]
+            except _BetterFound as found:
+                self._adopt(found.x)
+        self.converged = False
+        return 0.0
 
     def _profiled(self, i: int, coordinate: float, start: Floats) -> tuple[float, Floats]:
         if self._local is None:
@@ -347,6 +353,7 @@ def fit_cost(cost: Cost, parameters: Sequence[Parameter], *, points: int = 0) ->
 
     minuit = Minuit(at, *[p.inward(p.start) for p in chosen], name=[p.name for p in chosen])
     minuit.errordef = Minuit.LIKELIHOOD
+    minuit.tol = 1e-4
     for p in chosen:
         minuit.fixed[p.name] = p.fixed
         minuit.limits[p.name] = tuple(
