@@ -91,7 +91,7 @@ def symbol_of(text: str, where: str = "") -> str:
     names = dict(zip(_table()["name"].str.lower(), symbols(), strict=True))
     names |= {s.lower(): s for s in symbols()}
     if word.lower() in names:
-        return names[word.lower()]
+        return str(names[word.lower()])
     raise DataError(
         f"'{text}' is not an element",
         where=where,
@@ -165,7 +165,7 @@ def _filled(column: str) -> NDArray[np.float64]:
         raise ConfigError(
             f"the element table has no numeric column '{column}'", expected=", ".join(numeric)
         )
-    values = frame[column].to_numpy(dtype=float).copy()
+    values: NDArray[np.float64] = frame[column].to_numpy(dtype=float).copy()
     gaps = np.isnan(values)
     if column in _UNBOUND:
         values[gaps] = 0.0
@@ -332,8 +332,8 @@ def _symbol_at(body: str, at: int, species: Sequence[str], text: str, where: str
         word = body[at : at + width]
         if len(word) == width and is_element(word):
             return word
-    word = re.match(r"[A-Za-z][a-z]?|.", body[at:])
-    unknown = word.group() if word else body[at:]
+    found = re.match(r"[A-Za-z][a-z]?|.", body[at:])
+    unknown = found.group() if found else body[at:]
     raise DataError(
         f"'{unknown}' in the formula '{text}' is not an element",
         where=where,
