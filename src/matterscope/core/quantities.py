@@ -138,6 +138,13 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "delta_q": ("1", "mass-weighted displacement between ground and excited state, amu^½ Å"),
     "delta_r": ("Å", "displacement between ground and excited state"),
     "relaxation_energy": ("meV", "Σ S_k ħω_k"),
+    # emitters: identity
+    "identity": ("1", "most probable defect, or none of these"),
+    "none_of_these": ("1", "probability that the library does not hold the defect"),
+    "effective_candidates": (
+        "1",
+        "exp of the entropy of the ranking; intervals: candidates that hold the share",
+    ),
     # emitters: maps
     "sites_found": ("1", "spots that stand out of the noise, less the false ones expected"),
     "spot_width": ("", "standard deviation of the point-spread function"),

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy(
         "map": ("maps:analyse_map", "MapSettings"),
         "ensemble": ("ensembles:analyse_ensemble", "EnsembleSettings"),
         "linewidth": ("ensembles:analyse_linewidth", "LinewidthSettings"),
+        "identify": ("identity:identify_emitter", "IdentifySettings"),
         "lineshape": ("lineshapes:analyse_lineshape", "LineshapeSettings"),
         "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),
     },

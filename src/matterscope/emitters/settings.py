@@ -229,3 +229,33 @@ class LineshapeSettings(Settings):
     phonon_broadening: float = option(
         3.0, "Gaussian width with which modes are drawn in S(ħω).", units="meV", gt=0
     )
+
+
+class IdentifySettings(Settings):
+    """Settings of `emitters identify`."""
+
+    library: str = option("", "Library of calculated defects: SQLite of the hBN database, or CSV.")
+    zpl: float | None = option(None, "Zero-phonon line.", units="eV", gt=0)
+    zpl_sigma: float = option(0.001, "Its measurement error.", units="eV", ge=0)
+    zpl_theory: float = option(0.25, "Error of calculated lines.", units="eV", gt=0)
+    huang_rhys: float | None = option(None, "Huang–Rhys factor.", gt=0)
+    debye_waller: float | None = option(None, "Debye–Waller factor, in its place.", gt=0, lt=1)
+    huang_rhys_sigma: float = option(0.0, "Measurement error of the Huang–Rhys factor.", ge=0)
+    huang_rhys_theory: float = option(0.2, "Error of the logarithm of calculated factors.", gt=0)
+    lifetime: float | None = option(None, "Radiative lifetime.", units="ns", gt=0)
+    lifetime_sigma: float = option(0.0, "Its measurement error.", units="ns", ge=0)
+    lifetime_theory: float = option(
+        0.5, "Error of the logarithm of calculated lifetimes, non-radiative decay included.", gt=0
+    )
+    visibility: float | None = option(None, "Visibility of the emission polarisation.", ge=0, le=1)
+    visibility_sigma: float = option(0.02, "Its measurement error.", ge=0)
+    visibility_theory: float = option(0.1, "Error of calculated visibilities.", gt=0)
+    misalignment: float | None = option(
+        None, "Angle between excitation and emission polarisation.", units="deg", ge=0, le=90
+    )
+    misalignment_sigma: float = option(2.0, "Its measurement error.", units="deg", ge=0)
+    misalignment_theory: float = option(10.0, "Error of calculated angles.", units="deg", gt=0)
+    prior_none: float = option(
+        0.3, "Probability beforehand that the library does not hold the defect.", gt=0, lt=1
+    )
+    levels: str = option("", "CSV with charge-transition levels by defect, joined to the ranking.")

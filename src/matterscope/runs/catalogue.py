@@ -180,6 +180,13 @@ VERBS: dict[str, Verb] = {
         "together",
         "TABLE|ANSWERS",
     ),
+    "emitters identify": Verb(
+        "matterscope.emitters.identity:identify_emitter",
+        "matterscope.emitters.settings:IdentifySettings",
+        "which defect of a library it is, with 'none of these' and the next measurement",
+        "together?",
+        "ANSWERS",
+    ),
     "emitters lineshape": Verb(
         "matterscope.emitters.lineshapes:analyse_lineshape",
         "matterscope.emitters.settings:LineshapeSettings",
