@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy(
         "train": ("training:train_model", "TrainSettings"),
         "screen": ("screening:screen_space", "ScreenSettings"),
         "suggest": ("suggestion:suggest_compounds", "SuggestSettings"),
+        "predict": ("prediction:predict_compounds", "PredictSettings"),
         "audit": ("auditing:audit_table", "AuditSettings"),
         "slme": ("efficiency:limit_efficiency", "SlmeSettings"),
     },

@@ -234,9 +234,18 @@ def off_family_steps(
     np.add.at(sums, (a, x), values[known])
     full = counts > 0
     means = np.where(full, sums / np.maximum(counts, 1), np.nan)
-    residual = means - _row_column(means, full)
+    kept = full.copy()
+    residual = means - _row_column(means, kept)
     typical = residual[full]
     sigma = 1.4826 * float(np.median(np.abs(typical - np.median(typical)))) + 0.02
+    while True:
+        # the worst family leaves, the trends are drawn anew: one step must not bend its neighbours
+        residual = means - _row_column(means, kept)
+        size = np.where(kept, np.abs(residual), 0.0)
+        if size.max() <= STEP_SIGMAS * sigma or kept.sum() <= n_a + n_x:
+            break
+        kept.flat[size.argmax()] = False
+    off = full & ~kept & (np.abs(residual) > STEP_SIGMAS * sigma)
     return [
         (
             f"{species['A'][i]}–{species['X'][k]}",
@@ -244,8 +253,7 @@ def off_family_steps(
             float(abs(residual[i, k]) / sigma),
             int(counts[i, k]),
         )
-        for i, k in zip(*np.nonzero(full), strict=True)
-        if abs(residual[i, k]) > STEP_SIGMAS * sigma
+        for i, k in zip(*np.nonzero(off), strict=True)
     ]
 
 

@@ -164,6 +164,15 @@ class SuggestSettings(ScreenSettings):
     )
 
 
+class PredictSettings(Settings):
+    """Settings of `materials predict`."""
+
+    formula: tuple[str, ...] = option((), "Compounds, in any usual spelling.")
+    model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
+    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+    force: bool = option(False, "Give values for species that the table does not hold.")
+
+
 class AuditSettings(Settings):
     """Settings of `materials audit`."""
 

@@ -244,6 +244,13 @@ VERBS: dict[str, Verb] = {
         "together",
         "TABLE",
     ),
+    "materials predict": Verb(
+        "matterscope.materials.prediction:predict_compounds",
+        "matterscope.materials.settings:PredictSettings",
+        "properties of named compounds, Vegard beside them",
+        "together?",
+        "TABLE",
+    ),
     "materials enumerate": Verb(
         "matterscope.materials.enumeration:enumerate_space",
         "matterscope.materials.settings:EnumerateSettings",

@@ -1,0 +1,195 @@
+"""Audit of tables of alloys: planted faults are found, clean rows are left in peace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matterscope.core.calls import Call
+from matterscope.core.errors import ReadError, SchemaError
+from matterscope.core.verbs import as_input
+from matterscope.materials.alloy_audit import findings_of, off_family_steps
+from matterscope.materials.alloy_tables import AlloyTable, read_alloys, split_cells
+from matterscope.materials.alloy_training import merge_duplicates
+from matterscope.materials.auditing import audit_table
+from matterscope.materials.findings import raise_first
+from matterscope.materials.photovoltaics import detailed_balance
+from matterscope.materials.settings import AuditSettings
+from support.alloys import table, write
+
+
+def read(path: Path, **options: object) -> AlloyTable:
+    return read_alloys([as_input(path)], **options)  # type: ignore[arg-type]
+
+
+def rules(path: Path) -> set[str]:
+    return {f.rule for f in findings_of(read(path), residuals=False)}
+
+
+def test_a_clean_table_has_no_findings(tmp_path: Path) -> None:
+    assert rules(write(tmp_path, table())) == set()
+
+
+@pytest.mark.parametrize("sentinel", [1000, -999, 9999])
+def test_sentinels_are_read_as_missing_and_reported(tmp_path: Path, sentinel: int) -> None:
+    frame = table()
+    frame.loc[4, "gap (eV)"] = sentinel
+    found = read(write(tmp_path, frame))
+    assert np.isnan(found.targets["band_gap"][4])
+    assert any(f.rule == "sentinel" and f.row == "row 5" for f in found.findings)
+
+
+def test_a_sentinel_that_the_range_allows_is_kept(tmp_path: Path) -> None:
+    frame = table()
+    frame["temperature"] = np.linspace(300, 1000, len(frame))
+    found = read(write(tmp_path, frame))
+    assert found.targets["temperature"][-1] == 1000
+
+
+def test_a_gap_far_outside_its_end_members_is_found(tmp_path: Path) -> None:
+    frame = table(bowing=0.2)
+    mixed = frame.index[frame["formula"].str.contains(r"0\.5")][0]
+    frame.loc[mixed, "gap (eV)"] += 1.5
+    found = findings_of(read(write(tmp_path, frame)), residuals=False)
+    assert [f.row for f in found if f.rule == "Vegard bracket"] == [f"row {mixed + 1}"]
+
+
+def test_labels_permuted_inside_a_series_are_found_when_a_gap_leaves_its_bracket(
+    tmp_path: Path,
+) -> None:
+    frame = table(bowing=0.2)
+    one = frame.index[frame["formula"] == "CsSn0.5Pb0.5I3"][0]
+    two = frame.index[frame["formula"] == "MASn0.25Pb0.75Br3"][0]
+    swapped = frame.loc[[two, one], "gap (eV)"].to_numpy()
+    assert abs(swapped[0] - swapped[1]) > 0.9
+    frame.loc[[one, two], "gap (eV)"] = swapped
+    found = {f.row for f in findings_of(read(write(tmp_path, frame)), residuals=False)}
+    assert {f"row {one + 1}", f"row {two + 1}"} & found
+
+
+def test_columns_renamed_in_the_wrong_order_are_found_by_the_formulas(tmp_path: Path) -> None:
+    frame = table()
+    formulas = frame["formula"]
+    for name in ("Cs", "MA", "Sn", "Pb", "Br", "I"):
+        frame[name] = [read_fraction(f, name) for f in formulas]
+    right = rules(write(tmp_path, frame, "right.csv"))
+    frame = frame.rename(columns={"Br": "I", "I": "Br"})
+    wrong = findings_of(read(write(tmp_path, frame, "wrong.csv")), residuals=False)
+    assert right == set()
+    swapped = [f for f in wrong if f.rule == "column order"]
+    assert len(swapped) == 1
+    assert "Br↔I" in swapped[0].evidence or "I↔Br" in swapped[0].evidence
+
+
+def read_fraction(formula: str, name: str) -> float:
+    from matterscope.materials.compositions import parse_formula
+
+    return next((g[name] for g in parse_formula(formula).values() if name in g), 0.0)
+
+
+def test_an_slme_above_the_limit_of_its_gap_is_found(tmp_path: Path) -> None:
+    frame = table()
+    frame["SLME"] = 0.9 * detailed_balance(frame["gap (eV)"]).efficiency
+    assert "Shockley–Queisser bound" not in rules(write(tmp_path, frame))
+    frame.loc[3, "SLME"] = detailed_balance(frame.loc[3, "gap (eV)"]).efficiency[0] + 0.02
+    found = findings_of(read(write(tmp_path, frame)), residuals=False)
+    assert [f.row for f in found if f.rule == "Shockley–Queisser bound"] == ["row 4"]
+
+
+def test_fractions_off_by_an_eighth_are_found_by_their_sum(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[2, "formula"] = "CsSn0.5Pb0.375Br3"
+    found = findings_of(read(write(tmp_path, frame)), residuals=False)
+    assert [(f.row, f.rule) for f in found] == [("row 3", "fraction sums")]
+
+
+def test_a_row_twice_with_different_values_is_refused_and_with_equal_ones_merged(
+    tmp_path: Path,
+) -> None:
+    frame = table()
+    twice = pd.concat([frame, frame.iloc[[0]]], ignore_index=True)
+    assert len(merge_duplicates(read(write(tmp_path, twice)))) == len(frame)
+    twice.loc[len(frame), "gap (eV)"] += 0.1
+    with pytest.raises(SchemaError, match="row 1 and row 21"):
+        merge_duplicates(read(write(tmp_path, twice)))
+
+
+def test_several_levels_of_theory_in_one_column_are_refused_until_one_is_named(
+    tmp_path: Path,
+) -> None:
+    frame = table()
+    frame["functional"] = ["PBE", "HSE"] * (len(frame) // 2)
+    path = write(tmp_path, frame)
+    with pytest.raises(SchemaError, match="functional/spin–orbit"):
+        raise_first(read(path).findings, "t")
+    assert len(read(path, fidelity="HSE")) == len(frame) // 2
+
+
+def test_a_family_on_another_reference_is_named() -> None:
+    species = {"A": ("K", "Rb", "Cs", "MA"), "B": ("Pb",), "X": ("Cl", "Br", "I")}
+    index = np.indices((4, 3)).reshape(2, -1)
+    fractions = (np.eye(4)[index[0]], np.ones((12, 1)), np.eye(3)[index[1]])
+    values = 0.1 * index[0] - 0.05 * index[1] + 0.01 * np.random.default_rng(0).normal(size=12)
+    assert off_family_steps(fractions, species, values) == []
+    values[[0, 2]] += 2.0
+    found = [name for name, *_ in off_family_steps(fractions, species, values)]
+    assert found == ["K–Cl", "K–I"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators_byte_order_marks_and_line_ends_are_seen_through(
+    tmp_path: Path, separator: str
+) -> None:
+    frame = table()
+    path = tmp_path / "dialect.csv"
+    text = frame.to_csv(index=False, sep=separator).replace("\n", "\r\n")
+    if separator == ";":
+        text = text.replace(".", ",").replace("Sn0,", "Sn0.").replace("Pb0,", "Pb0.")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read(path).targets["band_gap"] == pytest.approx(frame["gap (eV)"].to_numpy())
+
+
+def test_a_blank_cell_is_missing_and_not_zero(tmp_path: Path) -> None:
+    frame = table()
+    frame["gap (eV)"] = frame["gap (eV)"].astype(str)
+    frame.loc[[1, 2], "gap (eV)"] = ["n/a", ""]
+    assert np.flatnonzero(np.isnan(read(write(tmp_path, frame)).targets["band_gap"])).tolist() == [
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01binary", b"a,b\n1,2\n", b"formula\n"])
+def test_what_is_no_table_of_alloys_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises((ReadError, SchemaError)):
+        read(path)
+
+
+def test_cells_of_an_empty_text_are_refused() -> None:
+    with pytest.raises(ReadError):
+        split_cells("\n\n")
+
+
+def test_the_audit_writes_corrections_apart_and_leaves_the_table(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[4, "gap (eV)"] = 1000
+    path = write(tmp_path, frame)
+    before = path.read_bytes()
+    call = Call(artifacts=tmp_path / "made")
+    (answer,) = audit_table([as_input(path)], AuditSettings(residuals=False, fix_list=True), call)
+    assert path.read_bytes() == before
+    assert "missing" in (tmp_path / "made" / "corrections.csv").read_text()
+    assert answer["findings_warning"].value == 1
+
+
+def test_an_odd_row_is_unexpected_and_not_wrong(tmp_path: Path) -> None:
+    frame = table(bowing=0.3, noise=0.01, steps=12)
+    odd = frame.index[frame["formula"] == "CsSn0.5Pb0.5I3"][0]
+    frame.loc[odd, "gap (eV)"] += 0.4
+    found = findings_of(read(write(tmp_path, frame)))
+    assert [(f.row, f.severity) for f in found] == [(f"row {odd + 1}", "unexpected")]
