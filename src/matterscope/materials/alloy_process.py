@@ -15,7 +15,9 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from matterscope.materials.sitekernels import (
+    JOINT_TERMS,
     LENGTHS_PER_SITE,
+    JointKernel,
     ProductKernel,
     SiteBasis,
     SiteKernel,
@@ -23,6 +25,7 @@ from matterscope.materials.sitekernels import (
 
 Array = NDArray[np.float64]
 Fractions = tuple[Array, Array, Array]
+Kernel = ProductKernel | JointKernel
 
 JITTER = 1e-6
 FREEDOM = 4.0
@@ -59,12 +62,18 @@ class AlloyProcess:
     """Noise variance of row i is σ²/weights[i]."""
     _state: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    def kernel(self, left: Fractions, right: Fractions) -> Kernel:
+        """Return the covariance between two lists of compounds."""
+        if self.terms == JOINT_TERMS:
+            return JointKernel(self.bases, left, right)
+        return ProductKernel(self.terms, self.bases, left, right)
+
     def fit(self, fractions: Fractions, target: Array, iterations: int = 45) -> AlloyProcess:
         """Find the hyper-parameters; rows must be complete."""
         self.fractions, self.target = fractions, np.asarray(target, dtype=float)
         self.weights = np.ones(len(target))
         z = self._standard(self.target)
-        kernel = ProductKernel(self.terms, self.bases, fractions, fractions)
+        kernel = self.kernel(fractions, fractions)
         self.theta = self._start()
         rounds = 2 if self.robust else 1
         for number in range(rounds):
@@ -77,7 +86,7 @@ class AlloyProcess:
     def condition(self) -> AlloyProcess:
         """Factor the covariance of the training rows; all that is needed after loading."""
         z = self._standard(self.target)
-        kernel = ProductKernel(self.terms, self.bases, self.fractions, self.fractions)
+        kernel = self.kernel(self.fractions, self.fractions)
         noise = np.exp(self.theta[-1]) / self.weights + JITTER
         factor = cholesky(kernel.matrix(self.theta[:-1]) + np.diag(noise), lower=True)
         inverse = cho_solve((factor, True), np.eye(len(z)))
@@ -112,13 +121,12 @@ class AlloyProcess:
         both = np.array(pairs, dtype=float)
         return both[:, 0], both[:, 1]
 
-    def _optimise(self, kernel: ProductKernel, z: Array, iterations: int) -> Array:
+    def _optimise(self, kernel: Kernel, z: Array, iterations: int) -> Array:
         centre, spread = self._prior()
         identity = np.eye(len(z))
 
         def objective(theta: Array) -> tuple[float, Array]:
-            factors = kernel.factors(theta, gradient=True)
-            covariance = kernel_sum(kernel, theta, factors)
+            covariance, pullback = kernel.value_and_pullback(theta[:-1])
             noise = np.exp(theta[-1]) / self.weights
             covariance[np.diag_indices_from(covariance)] += noise + JITTER
             try:
@@ -129,9 +137,7 @@ class AlloyProcess:
             alpha = inverse @ z
             loss = 0.5 * z @ alpha + np.log(np.diag(factor)).sum()
             weight = 0.5 * (inverse - np.outer(alpha, alpha))
-            slopes = np.append(
-                kernel.pullback(theta[:-1], factors, weight), np.diag(weight) @ noise
-            )
+            slopes = np.append(pullback(weight), np.diag(weight) @ noise)
             pull = (theta - centre) / spread
             return float(loss + 0.5 * pull @ pull), slopes + pull / spread
 
@@ -143,7 +149,7 @@ class AlloyProcess:
         )  # fmt: skip
         return np.asarray(found.x)
 
-    def _reweight(self, kernel: ProductKernel, z: Array) -> None:
+    def _reweight(self, kernel: Kernel, z: Array) -> None:
         # E step of the Student-t scale mixture: wᵢ = (ν + 1)/(ν + E[εᵢ²]/σ²)
         variance = np.exp(self.theta[-1])
         noise = variance / self.weights
@@ -188,9 +194,7 @@ class AlloyProcess:
 
     def predict(self, fractions: Fractions) -> tuple[Array, Array]:
         """Return mean and σ (noise included) of compounds, row by row."""
-        cross = ProductKernel(self.terms, self.bases, fractions, self.fractions).matrix(
-            self.theta[:-1]
-        )
+        cross = self.kernel(fractions, self.fractions).matrix(self.theta[:-1])
         solved = solve_triangular(self._state["factor"], cross.T, lower=True)
         prior = self.prior_variance(fractions)
         variance = np.maximum(prior - (solved**2).sum(0), 0.0) + self.noise**2
@@ -202,11 +206,10 @@ class AlloyProcess:
         In units of the property squared (of its logarithm if `logarithm`).
         """
         crosses = [
-            ProductKernel(self.terms, self.bases, side, self.fractions).matrix(self.theta[:-1])
-            for side in (left, right)
+            self.kernel(side, self.fractions).matrix(self.theta[:-1]) for side in (left, right)
         ]
         solved = [solve_triangular(self._state["factor"], cross.T, lower=True) for cross in crosses]
-        prior = ProductKernel(self.terms, self.bases, left, right).matrix(self.theta[:-1])
+        prior = self.kernel(left, right).matrix(self.theta[:-1])
         return np.asarray(self.spread**2 * (prior - solved[0].T @ solved[1]))
 
     @property
@@ -221,6 +224,8 @@ class AlloyProcess:
         The same numbers as `predict`, with every site kernel computed once: for fixed A and X the
         covariance with the training rows is a sum over the kinds of B kernel.
         """
+        if self.terms == JOINT_TERMS:
+            return self._predict_rows(tables)
         factors, diagonals = zip(
             *(self._site_table(place, table) for place, table in enumerate(tables)), strict=True
         )
@@ -247,6 +252,19 @@ class AlloyProcess:
                 variance[i, :, k] = np.maximum(prior - (solved**2).sum(0), 0.0) + self.noise**2
         return self._back(mean, np.sqrt(variance))
 
+    def _predict_rows(self, tables: Fractions) -> tuple[Array, Array]:
+        shape = tuple(len(t) for t in tables)
+        mean, sigma = np.empty(shape), np.empty(shape)
+        for i in range(shape[0]):
+            for k in range(shape[2]):
+                one = (
+                    np.repeat(tables[0][i : i + 1], shape[1], axis=0),
+                    tables[1],
+                    np.repeat(tables[2][k : k + 1], shape[1], axis=0),
+                )
+                mean[i, :, k], sigma[i, :, k] = self.predict(one)
+        return mean, sigma
+
     def _site_table(self, place: int, table: Array) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return kind → covariances with the training rows, and kind → k(u, u)."""
         unique, back = np.unique(self.fractions[place], axis=0, return_inverse=True)
@@ -263,6 +281,9 @@ class AlloyProcess:
     def prior_variance(self, fractions: Fractions) -> Array:
         """Return k(u, u) of each compound."""
         logs = self.theta
+        if self.terms == JOINT_TERMS:
+            linear = np.sum([(f**2).sum(1) for f in fractions], axis=0)
+            return np.asarray(np.exp(logs[-3]) + np.exp(logs[-2]) * linear)
         total = np.zeros(len(fractions[0]))
         diagonals: dict[tuple[int, str], Array] = {}
         first = LENGTHS_PER_SITE * len(self.bases)
@@ -287,20 +308,3 @@ class AlloyProcess:
             square = kernel.expand(kernel.evaluate(kind, logs, gradient=False)[0])
             values[start : start + 64] = np.diag(square)
         return values[np.ravel(back)]
-
-
-def kernel_sum(
-    kernel: ProductKernel,
-    theta: Array,
-    factors: dict[tuple[int, str], tuple[Array, list[Array]]],
-) -> Array:
-    """Return the covariance matrix from factors already computed."""
-    total = np.zeros(kernel.shape)
-    first = LENGTHS_PER_SITE * len(kernel.sites)
-    for number, term in enumerate(kernel.terms):
-        product: Array | float = np.exp(theta[first + number])
-        for place, kind in enumerate(term):
-            if kind != "1":
-                product = product * factors[place, kind][0]
-        total += product
-    return total

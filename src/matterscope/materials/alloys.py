@@ -18,6 +18,7 @@ from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.compositions import SITES
 from matterscope.materials.forests import Forest, grow
 from matterscope.materials.sitekernels import (
+    JOINT_TERMS,
     SMOOTH_TERMS,
     VEGARD_TERMS,
     SiteBasis,
@@ -28,7 +29,7 @@ from matterscope.materials.species import descriptors, tree_features
 Array = NDArray[np.float64]
 Fractions = tuple[Array, Array, Array]
 
-MEMBERS = ("vegard-process", "smooth-process", "logarithmic-process", "trees")
+MEMBERS = ("vegard-process", "smooth-process", "joint-process", "logarithmic-process", "trees")
 LEFT_OUT_BLOCKS = 10
 """Rows are left out in tenths for weights and calibration: leave-one-out flatters processes whose
 hyper-parameters have seen the row and whose nearest neighbours stay in."""
@@ -179,7 +180,7 @@ class AlloyModel:
         members = [
             self._member(kind, fractions, features, target, mixed)
             for kind in self.members
-            if kind != "logarithmic-process" or target.min() > 0.05 * target.std()
+            if not kind.startswith("log") or target.min() > 0.05 * target.std()
         ]
         weights = stack_weights(np.array([m.left_out for m in members]), target)
         model = TargetModel(
@@ -200,8 +201,11 @@ class AlloyModel:
         if kind == "trees":
             forest, out_of_bag = grow(features, target, self.seed)
             return Member(kind, None, forest, out_of_bag, np.zeros(len(target)))
-        smooth = kind == "smooth-process"
-        terms = SMOOTH_TERMS if smooth else VEGARD_TERMS + bowing_terms(mixed)
+        terms = VEGARD_TERMS + bowing_terms(mixed)
+        if "joint" in kind:
+            terms = JOINT_TERMS
+        elif kind == "smooth-process":
+            terms = SMOOTH_TERMS
         process = AlloyProcess(terms, self.bases, logarithm=kind.startswith("log"))
         process.fit(fractions, target)
         blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS

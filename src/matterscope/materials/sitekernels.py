@@ -8,6 +8,7 @@ out, so that the term vanishes at every end member (bowing).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -159,6 +160,10 @@ class SiteKernel:
         np.add.at(total.T, self.back[1], rows.T)
         return total
 
+    def scaled(self, logs: Array) -> list[Array]:
+        """Return r² of mean descriptor, √fractions and spread, each over its length squared."""
+        return [d * np.exp(-2.0 * log) for d, log in zip(self._pairs["lr"], logs, strict=True)]
+
     def _smooth(self, pair: str, logs: Array, gradient: bool) -> list[Array]:
         scaled = [
             d * np.exp(-2.0 * log) for d, log in zip(self._pairs[pair], logs[1:], strict=True)
@@ -218,16 +223,25 @@ class ProductKernel:
 
     def matrix(self, theta: Array) -> Array:
         """Return the covariance matrix."""
-        factors = self.factors(theta, gradient=False)
+        return self._sum(theta, self.factors(theta, gradient=False))
+
+    def _sum(
+        self, theta: Array, factors: dict[tuple[int, str], tuple[Array, list[Array]]]
+    ) -> Array:
         total = np.zeros(self.shape)
         first = LENGTHS_PER_SITE * len(self.sites)
-        for term, log in zip(self.terms, theta[first:], strict=False):
-            product: Array | float = np.exp(log)
+        for number, term in enumerate(self.terms):
+            product: Array | float = np.exp(theta[first + number])
             for place, kind in enumerate(term):
                 if kind != "1":
                     product = product * factors[place, kind][0]
             total += product
         return total
+
+    def value_and_pullback(self, theta: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return the covariance, and weight → Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ."""
+        factors = self.factors(theta, gradient=True)
+        return self._sum(theta, factors), lambda weight: self.pullback(theta, factors, weight)
 
     def pullback(
         self,
@@ -255,3 +269,60 @@ class ProductKernel:
             for index, slope in zip(gradient_index(kind), factors[place, kind][1], strict=True):
                 slopes[LENGTHS_PER_SITE * place + index] += np.vdot(gathered, slope)
         return slopes
+
+
+JOINT_TERMS = ("joint", "linear")
+
+
+class JointKernel:
+    """One Matérn kernel over the features of all sites together, beside a linear one.
+
+    k = a₁ Matérn(Σ r²) + a₂ Σ_s u_s·u′_s: no site is singled out, where `ProductKernel` is built of
+    effects and interactions; the two err in different rows.
+
+    Notes
+    -----
+    θ has the layout of `ProductKernel`: four log lengths for each site, of which the first is not
+    used, then the two amplitudes.
+    """
+
+    def __init__(
+        self, bases: tuple[SiteBasis, ...], left: tuple[Array, ...], right: tuple[Array, ...]
+    ) -> None:
+        self.shape = (len(left[0]), len(right[0]))
+        self.sites = [SiteKernel(b, p, q) for b, p, q in zip(bases, left, right, strict=True)]
+        self.linear = np.asarray(
+            sum(p @ q.T for p, q in zip(left, right, strict=True)), dtype=float
+        )
+
+    def _scaled(self, theta: Array) -> tuple[list[list[Array]], Array]:
+        parts, total = [], np.zeros(self.shape)
+        for place, site in enumerate(self.sites):
+            logs = theta[LENGTHS_PER_SITE * place + 1 : LENGTHS_PER_SITE * (place + 1)]
+            groups = site.scaled(logs)
+            parts.append(groups)
+            total += site.expand(groups[0] + groups[1] + groups[2])
+        return parts, total
+
+    def matrix(self, theta: Array) -> Array:
+        """Return the covariance matrix."""
+        _, total = self._scaled(theta)
+        return np.asarray(np.exp(theta[-2]) * matern(total)[0] + np.exp(theta[-1]) * self.linear)
+
+    def value_and_pullback(self, theta: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return the covariance, and weight → Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ."""
+        parts, total = self._scaled(theta)
+        value, slope = matern(total)
+        joint, linear = np.exp(theta[-2]) * value, np.exp(theta[-1]) * self.linear
+        share = np.exp(theta[-2]) * slope / np.maximum(total, 1e-12)
+
+        def pullback(weight: Array) -> Array:
+            slopes = np.zeros(len(theta))
+            for place, (site, groups) in enumerate(zip(self.sites, parts, strict=True)):
+                gathered = site.gather(weight * share)
+                for number, group in enumerate(groups):
+                    slopes[LENGTHS_PER_SITE * place + 1 + number] = np.vdot(gathered, group)
+            slopes[-2], slopes[-1] = np.vdot(weight, joint), np.vdot(weight, linear)
+            return slopes
+
+        return joint + linear, pullback
