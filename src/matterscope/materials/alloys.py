@@ -341,10 +341,16 @@ def stack_weights(left_out: Array, target: Array) -> Array:
 
 
 def calibrate(model: TargetModel, levels: Sequence[float] = (0.68, 0.9, 0.95)) -> None:
-    """Scale σ to the leave-one-out residuals and keep the quantiles of their size."""
+    """Scale σ to the left-out residuals and keep the quantiles of their size.
+
+    The hyper-parameters have seen the rows left out: as in least squares, n residuals count for
+    n − p of p parameters.
+    """
     value, sigma = model.left_out()
     z = (model.target - value) / sigma
-    model.scale *= float(np.sqrt(np.mean(z**2)))
+    learnt = max((len(m.process.theta) for m in model.members if m.process is not None), default=0)
+    freedom = max(len(z) - learnt, len(z) / 2)
+    model.scale *= float(np.sqrt(np.sum(z**2) / freedom))
     size = np.sort(np.abs(z)) / np.sqrt(np.mean(z**2))
     n = len(size)
     for level in levels:

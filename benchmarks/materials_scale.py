@@ -1,0 +1,102 @@
+"""Speed of screening alloys and of SLME, with the peers in the same run where they are installed.
+
+    python benchmarks/materials_scale.py chunks MODEL.npz   predict, filter and write all compounds, chunk by chunk
+    python benchmarks/materials_scale.py features           descriptors of compositions a second
+    python benchmarks/materials_scale.py slme               spectra a second, pymatgen beside it
+    python benchmarks/materials_scale.py front              Pareto front of 200,000 rows and three objectives
+
+CPU seconds of one core are printed; a chunk is a million compounds.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from matterscope.core.calls import Call
+from matterscope.materials.alloy_persistence import load_model
+from matterscope.materials.enumeration import space_of
+from matterscope.materials.frontiers import pareto_front
+from matterscope.materials.photovoltaics import absorptance_limits
+from matterscope.materials.screening import make_plan
+from matterscope.materials.settings import ScreenSettings
+from matterscope.materials.spaces import PAPER_SPACE, make_space
+from matterscope.materials.species import tree_features
+from matterscope.materials.streaming import chunk_unit
+
+
+def chunks(model: str, wanted: int) -> None:
+    settings = ScreenSettings(steps=("A=8", "B=8", "X=8"), keep="all")
+    with tempfile.TemporaryDirectory(prefix="matterscope-scale-") as folder:
+        start = time.process_time()
+        plan, _ = make_plan(load_model(Path(model)), space_of(settings), settings, Call(artifacts=Path(folder)))  # fmt: skip
+        every = plan.chunks()
+        print(
+            f"plan {time.process_time() - start:.1f} CPU s, {plan.space.size:,} compounds, {len(every)} chunks"
+        )
+        rows = size = 0
+        start, wall = time.process_time(), time.time()
+        for number in range(0, len(every), max(1, len(every) // wanted)):
+            part = chunk_unit(
+                {"plan": plan, "number": number, "range": every[number]}, np.random.default_rng(0)
+            )
+            path = Path(plan.folder) / part["file"]
+            rows, size = rows + part["rows"], size + path.stat().st_size
+            path.unlink()
+        cpu = time.process_time() - start
+    whole = plan.space.size / rows
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"{rows:,} rows in {cpu:.1f} CPU s ({time.time() - wall:.0f} s wall): {rows / cpu / 1e3:.0f} k rows/s a core; "
+        f"all {plan.space.size:,}: {cpu * whole:.0f} CPU s, {size * whole / 1e9:.2f} GB, peak {peak:.2f} GB"
+    )
+
+
+def features() -> None:
+    space = make_space(PAPER_SPACE, {"A": 8, "B": 8, "X": 8})
+    index = np.arange(0, space.size, 97)
+    start = time.process_time()
+    for block in np.array_split(index, 20):
+        counts = space.unrank(block)
+        tree_features(tuple(counts[s] / 8 for s in "ABX"), space.species)  # type: ignore[arg-type]
+    took = time.process_time() - start
+    print(f"features: {len(index) / took / 1e3:.0f} k compositions/s (matminer Magpie 0.645 k/s)")
+
+
+def slme() -> None:
+    energy = np.arange(0.5, 4.6005, 0.001)
+    one = 5e4 * np.sqrt(np.maximum(energy - 1.5, 0)) / energy
+    alpha = np.repeat(one[None], 2000, axis=0)
+    start = time.process_time()
+    found = absorptance_limits(energy, alpha, 1.5, 1.5, 0.5, 298.15)
+    rate = len(alpha) / (time.process_time() - start)
+    print(f"SLME: {rate:.0f} spectra/s a core, {100 * found.efficiency[0, 0, 0]:.3f} %")
+    try:
+        from pymatgen.analysis.solar.slme import slme as reference
+    except ImportError:
+        print("pymatgen is not installed: no comparison")
+        return
+    start = time.process_time()
+    value = reference(energy, 100 * one, 1.5, 1.5, thickness=0.5e-6, temperature=298.15)  # α in 1/m
+    theirs = 1 / (time.process_time() - start)
+    print(f"pymatgen: {theirs:.0f} spectra/s, {value:.3f} %, ratio {rate / theirs:.0f}")
+
+
+def front() -> None:
+    values = np.random.default_rng(0).normal(size=(200_000, 3))
+    start = time.process_time()
+    count = len(pareto_front(values))
+    print(f"Pareto: {count} of 200,000 rows in {time.process_time() - start:.2f} CPU s")
+
+
+if __name__ == "__main__":
+    what = sys.argv[1] if len(sys.argv) > 1 else "slme"
+    if what == "chunks":
+        chunks(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 29)
+    else:
+        {"features": features, "slme": slme, "front": front}[what]()
