@@ -215,6 +215,16 @@ QUANTITIES: dict[str, tuple[str, str]] = {
         "energy to form a defect at the stated Fermi level and chemical potentials",
     ),
     "fermi_level": ("eV", "Fermi level of the neutral crystal above the valence-band maximum"),
+    "negative_u_probability": (
+        "1",
+        "probability that some charge state of a defect is never stable",
+    ),
+    "level_rmse": ("eV", "root-mean-square error of transition levels of hosts left out"),
+    "high_fidelity_labels": ("1", "levels of the table that are known at high fidelity"),
+    "alignment_stretch": ("1", "stretch s of the modified band alignment"),
+    "charge_correction": ("eV", "energy to add to a charged cell for its finite size"),
+    "point_charge_correction": ("eV", "part of it that is due to images of the charge"),
+    "potential_alignment": ("V", "potential far from the defect beyond its long-range model"),
     "electron_density": ("1/cm³", "free electrons at the neutral point"),
     "hole_density": ("1/cm³", "free holes at the neutral point"),
     # scattering

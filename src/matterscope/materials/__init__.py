@@ -10,6 +10,8 @@ __getattr__, __dir__, __all__ = lazy(
         # public name: ("module:function", "SettingsClass")
         # levels
         "diagram": ("diagrams:draw_diagrams", "DiagramSettings"),
+        "levels": ("transition_levels:find_levels", "LevelsSettings"),
+        "correct": ("finite_size:correct_energy", "CorrectSettings"),
         "fermi": ("fermi_levels:find_fermi_level", "FermiSettings"),
         # perovskites
         "enumerate": ("enumeration:enumerate_space", "EnumerateSettings"),

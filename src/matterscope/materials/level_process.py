@@ -195,6 +195,18 @@ class LevelProcess:
         }
         return self
 
+    def precision(
+        self, blocks: Blocks, target: Array, weights: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return K⁻¹ and K⁻¹y of rows with noise noise/weights, for answers that leave rows out."""
+        total = self.kernel(blocks, blocks)
+        total[np.diag_indices_from(total)] += (
+            self.noise / (1.0 if weights is None else weights) + JITTER
+        )
+        factor = cholesky(total, lower=True, check_finite=False)
+        inverse = cho_solve((factor, True), np.eye(len(target)), check_finite=False)
+        return np.asarray(inverse), np.asarray(inverse @ target)
+
     def predict(self, blocks: Blocks) -> tuple[Array, Array]:
         """Return mean and variance (noise included) of other defects, shapes (n,) and (n,)."""
         cross = self.kernel(blocks, self._state["blocks"])

@@ -64,6 +64,50 @@ class FermiSettings(DefectEnergySettings):
     )
 
 
+class LevelsSettings(Settings):
+    """Settings of `materials levels`."""
+
+    host: tuple[str, ...] = option((), "Hosts, e.g. CdTe; the first element is sublattice A.")
+    impurity: tuple[str, ...] = option((), "Impurities; 'vacancy' is allowed.")
+    site: tuple[str, ...] = option(
+        (), "Sites: an element of the host, i_Cd, interstitial, or M_A … M_i_neut; empty: all five."
+    )
+    zinc_blende: bool = option(False, "All zinc-blende and diamond hosts of the shipped table.")
+    gap: float | None = option(
+        None, "Gap of the hosts named, instead of the table's.", units="eV", ge=0
+    )
+    lattice: float | None = option(None, "Lattice constant of the hosts named.", units="Å", gt=0)
+    native: str = option("", "CSV of native-defect levels of the host, as further evidence.")
+    model: str = option("", "Model file made by `materials train`; empty: the shipped one.")
+    force: bool = option(False, "Show values even where the model is no better than the mean.")
+    method: Literal["auto", "model", "none", "ba", "mba", "linear", "delta-gp", "co-kriging"] = (
+        option("auto", "How a table of low-fidelity levels is corrected; auto: by leave-host-out.")
+    )
+    s: float = option(0.14, "Stretch of the modified band alignment; 0 is plain band alignment.")
+    fit_s: bool = option(False, "Fit the stretch to the rows with high-fidelity levels.")
+
+
+class CorrectSettings(Settings):
+    """Settings of `materials correct`."""
+
+    charge: int = option(..., "Charge of the defect cell.", units="e")
+    epsilon: tuple[float, ...] = option(
+        ..., "Static dielectric constant: one number, three (diagonal) or nine.", min_length=1
+    )
+    length: tuple[float, ...] = option(
+        (),
+        "Edge of a cubic cell, or three orthogonal edges; not needed with potential grids.",
+        units="Å",
+    )
+    axis: int = option(0, "Axis of a table of planar averages.", ge=0, le=2)
+    place: tuple[float, ...] = option((0.0, 0.0, 0.0), "Fractional place of the defect.")
+    width: float = option(0.2, "Width of the Gaussian model charge.", units="Å", gt=0)
+    potentials: Literal["electron", "electrostatic"] = option(
+        "electron",
+        "Sign of a table's potentials: energy of an electron (as in LOCPOT), or electrostatic.",
+    )
+
+
 # --- perovskites ---
 class SpaceSettings(Settings):
     """Settings that describe a search over alloys ABX₃."""

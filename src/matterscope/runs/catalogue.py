@@ -230,6 +230,20 @@ VERBS: dict[str, Verb] = {
         "formation-energy diagrams, transition levels, and why a charge is not stable",
         metavar="ENERGIES",
     ),
+    "materials levels": Verb(
+        "matterscope.materials.transition_levels:find_levels",
+        "matterscope.materials.settings:LevelsSettings",
+        "transition levels of any defect in any zinc-blende host, or a table taken to high fidelity",
+        inputs="files?",
+        metavar="TABLE",
+    ),
+    "materials correct": Verb(
+        "matterscope.materials.finite_size:correct_energy",
+        "matterscope.materials.settings:CorrectSettings",
+        "finite-size correction of a charged cell: point charge, and alignment from potentials",
+        inputs="together?",
+        metavar="[BULK DEFECT | AVERAGES]",
+    ),
     "materials fermi": Verb(
         "matterscope.materials.fermi_levels:find_fermi_level",
         "matterscope.materials.settings:FermiSettings",

@@ -1,0 +1,334 @@
+"""`materials levels`: transition levels of any defect in any host, or a table taken to high fidelity.
+
+In: options (host, impurity, site), a table of defects, or a table of low-fidelity levels. Out: one
+estimate per defect with its coherent level vector, or one for the corrected table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.errors import ConfigError, ReadError
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
+from matterscope.io.tables import Column, read_table
+from matterscope.materials.correcting import correct_table
+from matterscope.materials.formation_energies import label_of, levels_to_energies, lower_hull
+from matterscope.materials.hosts import find_host, host_table, natural_valence_band
+from matterscope.materials.level_features import Known
+from matterscope.materials.level_models import LevelModel, Prediction
+from matterscope.materials.level_persistence import load_levels
+from matterscope.materials.level_pictures import ladder_picture
+from matterscope.materials.level_tables import (
+    CHARGES,
+    LEVELS,
+    SITES,
+    LevelTable,
+    known_hosts,
+    read_levels,
+    settle,
+)
+from matterscope.materials.settings import LevelsSettings
+from matterscope.physics.elements import parse_formula
+
+Array = NDArray[np.float64]
+DRAWS = 400
+FAR = 1.0
+MANY = 40
+"""More defects than this become one estimate with a table instead of one each."""
+ASKED = (
+    Column("host", kind="text", required=True, aliases=("AB", "host_material")),
+    Column("impurity", kind="text", required=True, aliases=("dopant", "M", "Impurity")),
+    Column("site", kind="text", aliases=("Site",)),
+    Column("gap", "eV", aliases=("band_gap",)),
+    Column("lattice", "Å", aliases=("lattice_constant",)),
+)
+
+
+def find_levels(inputs: list[Input], settings: LevelsSettings, call: Call) -> list[Estimate]:
+    """Predict or correct levels; tables that hold levels of low fidelity are corrected."""
+    answers: list[Estimate] = []
+    if not inputs:
+        asked, known = _asked_by_options(settings)
+        return _predict(asked, known, InputRef("options"), settings, call)
+    for given in inputs:
+        if given.path is None:
+            raise ReadError("this verb takes a table", where=given.source)
+        ref = InputRef(given.source, given.selector, given.sha256)
+        table = _levels_or_none(given.path)
+        wanted = settings.method if settings.method != "model" else ""
+        if table is not None and len(table.pairs) and wanted != "":
+            answers.append(correct_table(table, ref, settings, call))
+            continue
+        asked, known = _asked_by_table(given.path, table, settings)
+        answers += _predict(asked, known, ref, settings, call)
+    return answers
+
+
+def _levels_or_none(path: Path) -> LevelTable | None:
+    """Return the file as a table of levels, or None where it only asks for some."""
+    headings = " ".join(str(c) for c in read_table(path).columns).lower()
+    holds = "charge_from" in headings or any(name.lower() in headings for name in LEVELS)
+    return read_levels(path) if holds else None
+
+
+def _asked_by_options(settings: LevelsSettings) -> tuple[pd.DataFrame, Known]:
+    hosts = settings.host
+    if settings.zinc_blende:
+        hosts = (*hosts, *(h for h in host_table() if h not in hosts))
+    if not hosts or not settings.impurity:
+        raise ConfigError(
+            "levels needs a table, or a host and an impurity",
+            hint="e.g. matterscope materials levels --host CdTe --impurity Cu --site Cd",
+        )
+    known = (
+        dict.fromkeys(settings.host, (settings.gap, settings.lattice))
+        if settings.gap or settings.lattice
+        else {}
+    )
+    rows = [
+        settle(host, impurity, site, False, "options")
+        for host in hosts
+        for impurity in settings.impurity
+        for site in (settings.site or _all_sites(host))
+    ]
+    return pd.DataFrame(dict.fromkeys(rows), columns=["host", "impurity", "site"]), known
+
+
+def _all_sites(host: str) -> tuple[str, ...]:
+    return SITES if len(parse_formula(host)) > 1 else ("M_A", "M_i_A", "M_i_neut")
+
+
+def _asked_by_table(
+    path: Path, table: LevelTable | None, settings: LevelsSettings
+) -> tuple[pd.DataFrame, Known]:
+    if table is not None:
+        inside = table.defects["site"].isin(SITES)
+        return table.defects[inside].reset_index(drop=True), table.known_hosts()
+    frame = read_table(path, ASKED)
+    rows = []
+    for line, row in enumerate(
+        frame.to_dict("records"), start=int(frame.attrs.get("first_line", 2))
+    ):
+        sites = (
+            (str(row["site"]),)
+            if row.get("site")
+            else settings.site or _all_sites(str(row["host"]))
+        )
+        rows += [
+            settle(str(row["host"]), str(row["impurity"]), s, False, f"{path}, line {line}")
+            for s in sites
+        ]
+    return pd.DataFrame(dict.fromkeys(rows), columns=["host", "impurity", "site"]), known_hosts(
+        frame
+    )
+
+
+def _predict(
+    asked: pd.DataFrame, known: Known, ref: InputRef, settings: LevelsSettings, call: Call
+) -> list[Estimate]:
+    model, card, name = load_levels(Path(settings.model) if settings.model else None)
+    if settings.native:
+        evidence = read_levels(Path(settings.native), strict=False)
+        inside = evidence.complete["site"].isin(SITES)
+        rows = evidence.complete[inside & evidence.complete["host"].isin(asked["host"])]
+        if len(rows):
+            model = model.extended(rows.reset_index(drop=True), {**known, **evidence.known_hosts()})
+    found = model.predict(asked, known)
+    table = level_rows(asked, found, model, known, call.levels)
+    provenance = {
+        "model": name,
+        "population": card.get("population", ""),
+        "references": ["arXiv 2203.10349", *card.get("references", [])],
+    }
+    hosts = {str(h): find_host(str(h), known) for h in asked["host"].unique()}
+    places = [(0, len(asked))] if len(asked) > MANY else [(i, i + 1) for i in range(len(asked))]
+    answers = []
+    for index, (start, stop) in enumerate(places):
+        rows = asked.iloc[start:stop]
+        mine = (
+            table[(table["row"] >= start) & (table["row"] < stop)]
+            .drop(columns="row")
+            .reset_index(drop=True)
+        )
+        label = (
+            ref.selector
+            if len(places) == 1 and len(rows) > 1
+            else f"{rows['impurity'].iloc[0]} {rows['site'].iloc[0]} {rows['host'].iloc[0]}"
+        )
+        answer = Estimate("materials levels", InputRef(ref.source, label, ref.sha256))
+        part = Prediction(
+            *(
+                getattr(found, k)[start:stop]
+                for k in ("levels", "covariance", "energies", "energies_sigma", "distance")
+            )
+        )
+        if len(rows) == 1:
+            _one_defect(answer, part, model, hosts[str(rows["host"].iloc[0])].gap, call)
+        gaps = {str(h): hosts[str(h)].gap for h in rows["host"]}
+        answer.diagnostics["gaps"] = gaps
+        _flag_domain(answer, rows, part, model, (card, gaps), settings.force)
+        mine.attrs["units"] = {
+            c: "eV" for c in mine if c.startswith(("value", "sigma", "low", "high"))
+        }
+        answer.tables["levels"] = mine
+        answer.provenance |= provenance
+        shown = mine.rename(columns={"low_68": "low", "high_68": "high"})
+        answer.pictures.append(
+            ladder_picture(
+                shown,
+                {h: v.gap for h, v in hosts.items()},
+                {h: natural_valence_band(v) if len(hosts) > 1 else 0.0 for h, v in hosts.items()},
+            )
+        )
+        answers.append(answer)
+        call.progress(index + 1, len(places), "defects")
+    return answers
+
+
+def level_rows(
+    asked: pd.DataFrame,
+    found: Prediction,
+    model: LevelModel,
+    known: Known,
+    levels: tuple[float, ...],
+) -> pd.DataFrame:
+    """Return one row per level: value, σ, intervals, where it lies."""
+    sigma = found.sigma
+    rows: list[dict[str, Any]] = []
+    gaps = {str(h): find_host(str(h), known).gap for h in asked["host"].unique()}
+    widths = {level: half_width(model, level) for level in levels}
+    for i, entry in enumerate(asked[["host", "impurity", "site"]].to_dict("records")):
+        gap = gaps[str(entry["host"])]
+        for c, name in enumerate(LEVELS):
+            value, s = float(found.levels[i, c]), float(sigma[i, c])
+            row = {
+                "row": i, **entry, "defect": f"{entry['impurity']} {entry['site']}", "level": name,
+                "charge_from": CHARGES[c], "charge_to": CHARGES[c] - 1, "value": value, "sigma": s,
+                "place": label_of(value, gap),
+            }  # fmt: skip
+            for level, width in widths.items():
+                row |= {
+                    f"low_{100 * level:g}": value - width * s,
+                    f"high_{100 * level:g}": value + width * s,
+                }
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def half_width(model: LevelModel, level: float) -> float:
+    """Return the half-width of an interval in σ, from the hosts left out of training."""
+    known = sorted(model.quantiles.items())
+    return float(np.interp(level, [k for k, _ in known], [v for _, v in known]))
+
+
+def _one_defect(
+    answer: Estimate, part: Prediction, model: LevelModel, gap: float, call: Call
+) -> None:
+    mean, sigma = part.levels[0], part.sigma[0]
+    inside = [c for c in range(len(LEVELS)) if 0 <= mean[c] <= gap]
+    # the level named in the quantities: the one nearest to the middle of the gap
+    shown = min(inside or range(len(LEVELS)), key=lambda c: abs(mean[c] - gap / 2))
+    bands = tuple(
+        Interval(
+            lv,
+            float(mean[shown] - half_width(model, lv) * sigma[shown]),
+            float(mean[shown] + half_width(model, lv) * sigma[shown]),
+        )
+        for lv in call.levels
+    )
+    answer.quantities["transition_level"] = Quantity(
+        float(mean[shown]), "eV", sigma=float(sigma[shown]), intervals=bands
+    )
+    answer.diagnostics["transition_level_of"] = LEVELS[shown]
+    draws = call.rng("levels").multivariate_normal(
+        mean, part.covariance[0], size=DRAWS, method="cholesky"
+    )
+    reversed_share = float((np.diff(draws, axis=1) < 0).any(1).mean())
+    answer.quantities["negative_u_probability"] = Quantity(
+        reversed_share, "1", reason=f"share of {DRAWS} joint samples of the level vector"
+    )
+    neutral, spread = part.energies[0], part.energies_sigma[0]
+    if np.isfinite(neutral).all():
+        energies = levels_to_energies(neutral, np.tile(mean, (2, 1)), highest=CHARGES[0])
+        charges = [*CHARGES, CHARGES[-1] - 1]
+        frame = pd.DataFrame({"charge": charges, "A_rich": energies[0], "B_rich": energies[1]})
+        frame["neutral_sigma"] = float(spread.max())
+        frame.attrs["units"] = {
+            "charge": "e",
+            "A_rich": "eV",
+            "B_rich": "eV",
+            "neutral_sigma": "eV",
+        }
+        answer.tables["formation_energies"] = frame
+        hull = lower_hull(dict(zip(charges, energies[0].tolist(), strict=True)))
+        answer.diagnostics["stable_charges"] = list(hull.stable)
+        if hull.negative_u:
+            answer.flag(
+                "negative_u",
+                "the mean of the predicted vector skips a charge (negative U)",
+                "the training levels were sorted: such a prediction is weak evidence",
+            )
+
+
+def _flag_domain(
+    answer: Estimate, rows: pd.DataFrame, part: Prediction, model: LevelModel,
+    about: tuple[dict[str, Any], dict[str, float]], force: bool,
+) -> None:  # fmt: skip
+    card, gaps = about
+    hosts, impurities = set(card.get("hosts", [])), set(card.get("impurities", []))
+    parts = {e for h in hosts for e in parse_formula(h)}
+    seen_hosts = dict.fromkeys(str(h) for h in rows["host"])
+    for host in seen_hosts:
+        new = [e for e in parse_formula(host) if e not in parts]
+        if new:
+            answer.flag(
+                "unseen_element",
+                f"no training host contains {' or '.join(new)} ({host})",
+                "expect larger errors than the interval's population",
+            )
+        elif host not in hosts:
+            answer.flag(
+                "new_host",
+                f"{host} is not among the training hosts: the interval is that of hosts left out",
+                "give its native defects with --native to narrow it",
+            )
+    low, high = card.get("gap_range", [0.0, 99.0])
+    for host, gap in gaps.items():
+        if not low - 1e-6 <= gap <= high + 1e-6:
+            answer.flag(
+                "gap_outside_range",
+                f"gap {gap:.2f} eV of {host} lies beyond the training range {low:.1f}–{high:.1f}",
+            )
+    strange = sorted({str(m) for m in rows["impurity"]} - impurities)
+    if strange and impurities:
+        answer.flag(
+            "unseen_impurity",
+            f"no training row contains {', '.join(strange[:8])} as an impurity",
+            "the answer rests on its place in the periodic table",
+        )
+    far = [h for h in seen_hosts if (part.distance[(rows["host"] == h).to_numpy()] > FAR).any()]
+    if far:
+        answer.flag(
+            "outside_domain",
+            f"{', '.join(far)}: farther from every training host than hosts are from each other",
+            "treat the value as a guess within its interval",
+        )
+    frame = model.frame
+    unit = frame.unit(np.array([gaps[str(h)] for h in rows["host"]])) if frame is not None else 1.0
+    wide = part.sigma.mean(1) > model.blind_sigma * unit
+    if wide.any() and not force:
+        answer.flag(
+            "no_better_than_blind",
+            "for this host the bars are as wide as the spread of levels over the other hosts",
+            "values are withheld; --force shows them",
+        )
+        if len(rows) == 1:
+            answer.quantities["transition_level"] = refused(
+                "eV", "the model is no better than the mean of the other hosts here"
+            )
