@@ -66,3 +66,29 @@ def test_levels_do_not_depend_on_chemical_potentials(data):
     path = data / FOLDER / "params_CdSe_wz.json"
     rich, poor = (materials.diagram(path, delta_mu=d)[0].tables["levels"]["level"] for d in (("Cd=-1.4",), ()))  # fmt: skip
     assert rich.to_numpy() == pytest.approx(poor.to_numpy(), abs=1e-9)
+
+
+@pytest.mark.parametrize(("epsilon", "total"), [(9.13, 0.7278), (10.4, 0.6748)])
+def test_the_charged_vacancy_gets_its_published_correction(data, epsilon, total):
+    folder = data / "defects/cdte_vcd_fnv"
+    grids = (folder / "bulk_vasp_gam_LOCPOT.gz", folder / "v_Cd_-2_vasp_gam_LOCPOT.gz")
+    answer = materials.correct(*grids, charge=-2, epsilon=(epsilon,))
+    assert answer["charge_correction"].value == pytest.approx(total, abs=5e-3)
+    axes = list(answer.diagnostics["plateau_per_axis"].values())
+    assert max(axes) - min(axes) < 1e-3
+
+
+def test_the_audit_finds_what_is_known_of_the_public_tables(data):
+    impurities = materials.audit(data / "defects/impurity_levels_pbe.csv").tables["findings"]
+    text = dict(
+        zip(impurities["rule"], impurities["row"] + ": " + impurities["evidence"], strict=True)
+    )
+    assert text["no levels"].startswith("282 rows")
+    assert text["pinned levels"].startswith("55 rows: 69 steps")
+    assert "Hg M_i_A C" in " ".join(
+        impurities.loc[impurities["rule"] == "impossible formation energy", "row"]
+    )
+    native = materials.audit(data / "defects/native_defect_levels_pbe.csv").tables["findings"]
+    assert native.loc[native["rule"] == "unknown element", "proposal"].tolist() == ["Sb"] * 3
+    assert (native["rule"] == "zero as missing").sum() == 1
+    assert native.loc[native["rule"] == "pinned levels", "evidence"].item().startswith("24 steps")

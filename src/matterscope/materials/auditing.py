@@ -15,17 +15,29 @@ from matterscope.materials.alloy_audit import findings_of
 from matterscope.materials.alloy_tables import read_alloys
 from matterscope.materials.findings import ORDER, Finding, as_frame
 from matterscope.materials.settings import AuditSettings
+from matterscope.materials.training import holds_levels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> list[Estimate]:
-    """Return one estimate with all findings of the inputs, read as one table of alloys."""
+    """Return one estimate with all findings of the inputs, read as one table of alloys; tables of levels apart."""
+    if inputs and all(i.path is not None and holds_levels(i.path) for i in inputs):
+        return [audit_levels(given, settings, call) for given in inputs]
     table = read_alloys(inputs, renormalise=settings.renormalise)
     findings = findings_of(table, residuals=settings.residuals)
     source = InputRef(table.source, "", "+".join(i.sha256 for i in inputs))
     return [findings_estimate(findings, len(table), source, settings, call)]
+
+
+def audit_levels(given: Input, settings: AuditSettings, call: Call) -> Estimate:
+    """Return the findings of one table of transition levels."""
+    from matterscope.materials.level_audit import findings_of_levels
+
+    assert given.path is not None
+    findings, rows = findings_of_levels(given.path)
+    return findings_estimate(findings, rows, given.ref, settings, call)
 
 
 def findings_estimate(

@@ -33,6 +33,12 @@ CAP, STEPS = 14, 30
 """Rows per host in the search for hyper-parameters (no host rules), and its iterations."""
 IMPOSSIBLE_ENERGY = 30.0
 """eV; a neutral formation energy beyond it is a failed calculation, whose levels teach nothing."""
+MISPRINTS = 0.01
+"""Share of rows out of order below which they are taken for misprints."""
+NOTHING = 1e-6
+"""Weight of a row that is there to be predicted, not to be learnt from."""
+OWN_WEIGHT = 5.0
+"""Weight in the forest of native defects of the very host that is asked about."""
 FREEDOM = 4.0
 """Degrees of freedom of the noise."""
 CLIP = 4.0
@@ -139,7 +145,7 @@ class LevelModel:
     # ------------------------------------------------------------ learning
     def fit(self, table: pd.DataFrame, known: Known | None = None, seed: int = 0) -> LevelModel:
         """Learn from complete defects (host, impurity, site, native, six levels, formation energies)."""
-        table = self._usable(table)
+        table, self.excluded = usable(table)
         raw = describe(table, known)
         gap = raw.blocks["gap"][:, 0]
         host = table["host"].to_numpy(dtype=object)
@@ -167,22 +173,6 @@ class LevelModel:
         self._learn_domain()
         return self.condition()
 
-    def _usable(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Leave out failed calculations: impossible energies, levels that fall where sorted data rise."""
-        energy = table[[c for c in ENERGIES if c in table]].abs().max(axis=1)
-        wild = (energy > IMPOSSIBLE_ENERGY).to_numpy()
-        falling = (np.diff(levels_of(table), axis=1) < -1e-6).any(1)
-        # a table that is ordered but for a row or two has misprints; one with many has negative U
-        misprint = falling & (falling.mean() < 0.01)
-        for name, mask in (
-            ("formation energy beyond 30 eV", wild),
-            ("levels out of order", misprint),
-        ):
-            self.excluded += [
-                f"{r.impurity} on {r.site} of {r.host}: {name}" for r in table[mask].itertuples()
-            ]
-        return table[~(wild | misprint)].reset_index(drop=True)
-
     def blocks_of(self, raw: Descriptors) -> dict[str, Array]:
         """Return standardised kernel blocks; the trend on a scale of its own."""
         blocks = self.scaling.apply(raw)
@@ -209,17 +199,16 @@ class LevelModel:
             inverse, alpha = process.precision(self._blocks, target, weight)
             own = 1 / np.diag(inverse)
             variance = np.maximum(own - process.noise / weight + process.noise, 1e-6)
-            squared = (alpha * own) ** 2 / variance
-            weight = np.clip((FREEDOM + 1) / (FREEDOM + squared), 0.02, 1.2)
-        return np.asarray(weight)
+            weight = student_weight(alpha * own, variance)
+        return weight
 
-    def _left_out(self, host: NDArray[np.object_]) -> tuple[Array, Array]:
-        """Return components predicted with the row's own host left out, and their variances.
+    def left_out(self, places: list[NDArray[np.int64]]) -> tuple[Array, Array]:
+        """Return components of rows predicted without any row of their own group, and their variances.
 
-        From the blocks of K⁻¹ (Sundararajan and Keerthi, Neural Comput. 13, 1103 (2001)).
+        From the blocks of K⁻¹ (Sundararajan and Keerthi, Neural Comput. 13, 1103 (2001)); rows in no
+        group stay NaN.
         """
-        mean, variance = np.empty_like(self.targets), np.empty_like(self.targets)
-        places = [np.flatnonzero(host == h) for h in np.unique(host.astype(str))]
+        mean, variance = np.full_like(self.targets, np.nan), np.full_like(self.targets, np.nan)
         for c, process in enumerate(self.processes):
             inverse, alpha = process.precision(self._blocks, self.targets[:, c], self.weights[:, c])
             for rows in places:
@@ -234,7 +223,8 @@ class LevelModel:
     ) -> None:
         """Choose the share of the two models and the width of the bars by leaving training hosts out."""
         assert self.frame is not None
-        mean, variance = self._left_out(host)
+        names = host.astype(str)
+        mean, variance = self.left_out([np.flatnonzero(names == h) for h in np.unique(names)])
         by_process = (mean * self.frame.size) @ self.frame.basis
         by_forest = np.empty_like(by_process)
         folds = min(INNER_FOLDS, len(np.unique(host.astype(str))))
@@ -283,19 +273,30 @@ class LevelModel:
             process.condition(self._blocks, self.energy_targets[:, c])
         return self
 
-    def extended(self, evidence: pd.DataFrame, known: Known | None = None) -> LevelModel:
+    def extended(
+        self, evidence: pd.DataFrame, known: Known | None = None, *, ready: bool = True
+    ) -> LevelModel:
         """Return a model that has also seen other defects, e.g. native defects of a new host.
 
-        Hyper-parameters, forest and calibration stay as they are.
+        Hyper-parameters, forest and calibration stay as they are. Failed calculations among the new
+        rows are kept with a weight of nothing. `ready` makes the processes fit to predict.
         """
         assert self.frame is not None
+        evidence = evidence.reset_index(drop=True)
         raw = describe(evidence, known)
         new = self.blocks_of(raw)
-        gap = raw.blocks["gap"][:, 0]
+        target = self.frame.components(levels_of(evidence), raw.blocks["gap"][:, 0])
         more = LevelModel(**{k: v for k, v in self.__dict__.items() if k != "_blocks"})
         more._blocks = {k: np.vstack([v, new[k]]) for k, v in self._blocks.items()}
-        more.targets = np.vstack([self.targets, self.frame.components(levels_of(evidence), gap)])
-        more.weights = np.vstack([self.weights, np.ones((len(evidence), self.weights.shape[1]))])
+        more.targets = np.vstack([self.targets, target])
+        weights = [
+            student_weight(target[:, c] - mean, variance)
+            for c, (mean, variance) in enumerate(p.predict(new) for p in self.processes)
+        ]
+        failed = failures(evidence)
+        added_weights = np.where(failed[:, None], NOTHING, np.column_stack(weights))
+        more.weights = np.vstack([self.weights, added_weights])
+        gap = raw.blocks["gap"][:, 0]
         added = evidence[["host", "impurity", "site"]].assign(
             native=True, gap=gap, lattice=raw.blocks["gap"][:, 1]
         )
@@ -303,9 +304,34 @@ class LevelModel:
         more.processes = [
             LevelProcess(p.terms, p.lengths, p.amplitudes, p.noise) for p in self.processes
         ]
-        for c, process in enumerate(more.processes):
+        for c, process in enumerate(more.processes if ready else []):
             process.condition(more._blocks, more.targets[:, c], more.weights[:, c])
         return more
+
+    def forest_without(
+        self, left_out: NDArray[np.int64], seed: int, known: Known | None = None
+    ) -> Array:
+        """Return scaled levels of the rows `left_out` by a forest grown on all the others."""
+        assert self.frame is not None
+        matrix = tree_matrix(describe(self.rows, known))
+        kept = np.setdiff1d(np.flatnonzero(self.weights.mean(1) > NOTHING), left_out)
+        scaled = np.clip(self.targets * self.frame.size, -6, 6) @ self.frame.basis
+        same = np.isin(
+            self.rows["host"].to_numpy(dtype=str)[kept],
+            self.rows["host"].to_numpy(dtype=str)[left_out],
+        )
+        forest = grow_vectors(
+            matrix[kept], scaled[kept], seed, weight=np.where(same, OWN_WEIGHT, 1.0)
+        )
+        return forest.predict(matrix[left_out])
+
+    def distance_without(self, left_out: NDArray[np.int64], rows: NDArray[np.int64]) -> Array:
+        """Return the distance of `rows` to the nearest host that is not their own, in host spacings."""
+        host = self.rows["host"].to_numpy(dtype=str)
+        others = self.rows[~np.isin(host, host[left_out])].drop_duplicates("host").index.to_numpy()
+        places = self._blocks["host"]
+        away = np.linalg.norm(places[rows][:, None] - places[others][None], axis=-1).min(1)
+        return np.asarray(away / self.host_spacing)
 
     def predict(self, asked: pd.DataFrame, known: Known | None = None) -> Prediction:
         """Return levels, covariance and formation energies of defects (host, impurity, site)."""
@@ -344,6 +370,37 @@ class LevelModel:
         places = self._blocks["host"][first]
         away = np.linalg.norm(blocks["host"][:, None] - places[None], axis=-1).min(1)
         return np.asarray(away / self.host_spacing)
+
+
+def student_weight(residual: Array, variance: Array) -> Array:
+    """Return (ν + 1)/(ν + r²/v): the weight of a row under Student-t noise (Lange et al., JASA 84, 881 (1989))."""
+    return np.asarray(np.clip((FREEDOM + 1) / (FREEDOM + residual**2 / variance), 0.02, 1.2))
+
+
+def failures(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows are failed calculations, by their formation energy."""
+    energy = table[[c for c in ENERGIES if c in table]].abs().max(axis=1)
+    return np.asarray((energy > IMPOSSIBLE_ENERGY).to_numpy(), dtype=bool)
+
+
+def usable(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out failed calculations: impossible energies, and levels that fall in a table that is sorted.
+
+    Returns
+    -------
+    (DataFrame, list of str)
+        What can be learnt from, and what was left out and why.
+    """
+    wild = failures(table)
+    falling = (np.diff(levels_of(table), axis=1) < -1e-6).any(1)
+    # a table that is ordered but for a row or two has misprints; one with many has negative U
+    misprint = falling & (falling.mean() < MISPRINTS)
+    reasons = []
+    for name, mask in (("formation energy beyond 30 eV", wild), ("levels out of order", misprint)):
+        reasons += [
+            f"{r.impurity} on {r.site} of {r.host}: {name}" for r in table[mask].itertuples()
+        ]
+    return table[~(wild | misprint)].reset_index(drop=True), reasons
 
 
 def _balanced(host: NDArray[np.object_], cap: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -74,26 +74,35 @@ def fold_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
 
     With ``own`` the native defects of the left-out host count as known; nothing else of it does.
     """
-    table, held = item["table"], item["held"]
-    host, native = table["host"].to_numpy(dtype=str), table["native"].to_numpy(dtype=bool)
-    base = LevelModel().fit(
-        table[~np.isin(host, held)].reset_index(drop=True), item["known"], item["seed"]
+    table, held, own = item["table"], item["held"], item["own"]
+    inside = np.isin(table["host"].to_numpy(dtype=str), held)
+    base = LevelModel().fit(table[~inside].reset_index(drop=True), item["known"], item["seed"])
+    assert base.frame is not None
+    more = base.extended(table[inside], item["known"], ready=False)
+    index = np.concatenate([np.full(len(base.rows), -1), np.flatnonzero(inside)])
+    host = more.rows["host"].to_numpy(dtype=str)
+    judged = np.concatenate(
+        [np.zeros(len(base.rows), dtype=bool), ~table.loc[inside, "native"].to_numpy(dtype=bool)]
     )
+    # the rows left out together: the whole host, or its impurities alone
+    aside = judged if own else np.ones(len(host), dtype=bool)
+    groups = [np.flatnonzero((host == name) & aside & (index >= 0)) for name in held]
+    mean, variance = more.left_out([g for g in groups if g.size])
+    gap = more.rows["gap"].to_numpy(dtype=float)
+    scaled = (mean * more.frame.size) @ more.frame.basis if more.frame is not None else mean
+    spread = (variance * base.frame.size**2) @ base.frame.basis**2
     found = []
-    for name in held:
-        asked = (host == name) & ~native
-        if not asked.any():
+    for group in groups:
+        rows = group[judged[group]]
+        if not rows.size:
             continue
-        siblings = table[np.isin(host, [h for h in held if h != name])]
-        more = base.extended(siblings, item["known"]) if len(siblings) else base
-        if item["own"] and (native & (host == name)).any():
-            more = more.extended(table[(host == name) & native], item["known"])
-        rows = table[asked]
-        answer = more.predict(rows, item["known"])
+        forest = more.forest_without(group, item["seed"], item["known"])
+        mixed = base.share * scaled[rows] + (1 - base.share) * forest[np.isin(group, rows)]
+        sigma = np.sqrt(spread[rows]) * base.frame.unit(gap[rows])[:, None] * base.inflation
         found.append(
             {
-                "index": np.flatnonzero(asked), "levels": answer.levels, "sigma": answer.sigma,
-                "distance": answer.distance, "widths": {str(k): v for k, v in base.quantiles.items()},
+                "index": index[rows], "levels": base.frame.levels(mixed, gap[rows]), "sigma": sigma,
+                "distance": more.distance_without(group, rows), "widths": {str(k): v for k, v in base.quantiles.items()},
             }
         )  # fmt: skip
     return {"found": found, "share": base.share, "inflation": base.inflation}

@@ -43,8 +43,10 @@ class VectorForest:
         return total / len(self.roots)
 
 
-def grow_vectors(features: Array, target: Array, seed: int, trees: int = TREES) -> VectorForest:
-    """Return a forest grown on `features` (n, d) and `target` (n, k).
+def grow_vectors(
+    features: Array, target: Array, seed: int, trees: int = TREES, weight: Array | None = None
+) -> VectorForest:
+    """Return a forest grown on `features` (n, d) and `target` (n, k); rows may be weighted (n,).
 
     References
     ----------
@@ -55,7 +57,7 @@ def grow_vectors(features: Array, target: Array, seed: int, trees: int = TREES) 
     single = features.astype(np.float32)
     model = ExtraTreesRegressor(
         trees, max_features=FEATURE_SHARE, min_samples_leaf=LEAF, random_state=seed
-    ).fit(single, target)
+    ).fit(single, target, sample_weight=weight)
     parts: dict[str, list[NDArray[np.generic]]] = {
         k: [] for k in ("feature", "threshold", "left", "right", "value")
     }
