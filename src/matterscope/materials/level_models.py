@@ -12,6 +12,7 @@ bars, come from leaving training hosts out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -136,7 +137,7 @@ class LevelModel:
     energy_targets: Array = field(default_factory=lambda: np.empty((0, 2)))
     weights: Array = field(default_factory=lambda: np.empty((0, 6)))
     host_spacing: float = 1.0
-    """95 % quantile of the distance from a training host to its nearest other."""
+    """90 % quantile of the distance from a training host to its second nearest other."""
     blind_sigma: float = 1.0
     """Spread of a level over the other hosts, in units of the frame."""
     excluded: list[str] = field(default_factory=list)
@@ -249,20 +250,32 @@ class LevelModel:
         sigma = np.sqrt((variance * self.frame.size**2) @ self.frame.basis**2)
         z = np.abs((mixed - truth) / sigma)[judged]
         per_host = np.repeat(1 / counts[codes][judged], z.shape[1])
-        self.inflation = float(np.sqrt(np.average(np.minimum(z.ravel(), 4) ** 2, weights=per_host)))
+        spread = float(np.sqrt(np.average(np.minimum(z.ravel(), 4) ** 2, weights=per_host)))
+        # the hyper-parameters have seen these hosts: they may widen the bars, never narrow them
+        self.inflation = max(1.0, spread)
         ordered = np.argsort(z.ravel())
         share = np.cumsum(per_host[ordered]) / per_host.sum()
         for level in (0.5, 0.68, 0.8, 0.9, 0.95, 0.99):
             place = min(int(np.searchsorted(share, level)), len(ordered) - 1)
-            self.quantiles[level] = float(z.ravel()[ordered][place] / self.inflation)
+            normal = NormalDist().inv_cdf(0.5 + level / 2)
+            self.quantiles[level] = max(normal, float(z.ravel()[ordered][place] / self.inflation))
         self.blind_sigma = float(truth[judged].std())
 
     def _learn_domain(self) -> None:
-        hosts = self.rows.drop_duplicates("host").index.to_numpy()
-        places = self._blocks["host"][hosts]
-        gaps = np.linalg.norm(places[:, None] - places[None], axis=-1)
-        np.fill_diagonal(gaps, np.inf)
-        self.host_spacing = float(np.quantile(gaps.min(1), 0.95)) if len(hosts) > 1 else 1.0
+        places = self._host_places(np.ones(len(self.rows), dtype=bool))
+        if len(places) > 2:
+            self.host_spacing = float(
+                np.quantile(_second_nearest(places, places, itself=True), 0.9)
+            )
+
+    def _host_places(self, rows: NDArray[np.bool_]) -> Array:
+        """Return gap and lattice constant of the hosts of these rows, in spreads over all hosts."""
+        numbers = self.rows[rows].drop_duplicates("host")[["gap", "lattice"]].to_numpy(dtype=float)
+        return np.asarray(numbers / self._host_spread())
+
+    def _host_spread(self) -> Array:
+        every = self.rows.drop_duplicates("host")[["gap", "lattice"]].to_numpy(dtype=float)
+        return np.maximum(every.std(0), 1e-6)
 
     # ------------------------------------------------------------ answers
     def condition(self) -> LevelModel:
@@ -326,12 +339,11 @@ class LevelModel:
         return forest.predict(matrix[left_out])
 
     def distance_without(self, left_out: NDArray[np.int64], rows: NDArray[np.int64]) -> Array:
-        """Return the distance of `rows` to the nearest host that is not their own, in host spacings."""
+        """Return how far the hosts of `rows` lie from the others, without the hosts of `left_out`."""
         host = self.rows["host"].to_numpy(dtype=str)
-        others = self.rows[~np.isin(host, host[left_out])].drop_duplicates("host").index.to_numpy()
-        places = self._blocks["host"]
-        away = np.linalg.norm(places[rows][:, None] - places[others][None], axis=-1).min(1)
-        return np.asarray(away / self.host_spacing)
+        others = self._host_places(~np.isin(host, host[left_out]))
+        asked = self.rows.iloc[rows][["gap", "lattice"]].to_numpy(dtype=float) / self._host_spread()
+        return _second_nearest(asked, others) / self.host_spacing
 
     def predict(self, asked: pd.DataFrame, known: Known | None = None) -> Prediction:
         """Return levels, covariance and formation energies of defects (host, impurity, site)."""
@@ -352,7 +364,7 @@ class LevelModel:
         )
         energies, sigma = self._energies(blocks, len(gap))
         return Prediction(
-            self.frame.levels(scaled, gap), covariance, energies, sigma, self._distance(blocks)
+            self.frame.levels(scaled, gap), covariance, energies, sigma, self._distance(raw)
         )
 
     def _energies(self, blocks: dict[str, Array], n: int) -> tuple[Array, Array]:
@@ -364,12 +376,19 @@ class LevelModel:
             1
         ] * self.inflation
 
-    def _distance(self, blocks: dict[str, Array]) -> Array:
-        """Return the distance to the nearest training host in units of the hosts' own spacing."""
-        first = self.rows.drop_duplicates("host").index.to_numpy()
-        places = self._blocks["host"][first]
-        away = np.linalg.norm(blocks["host"][:, None] - places[None], axis=-1).min(1)
-        return np.asarray(away / self.host_spacing)
+    def _distance(self, raw: Descriptors) -> Array:
+        """Return the distance to the second nearest training host in units of the hosts' own spacing."""
+        places = self._host_places(np.ones(len(self.rows), dtype=bool))
+        return (
+            _second_nearest(raw.blocks["gap"][:, :2] / self._host_spread(), places)
+            / self.host_spacing
+        )
+
+
+def _second_nearest(asked: Array, places: Array, *, itself: bool = False) -> Array:
+    """Return the distance to the second nearest place; a lone neighbour is no support."""
+    away = np.sort(np.linalg.norm(asked[:, None] - places[None], axis=-1), axis=1)
+    return np.asarray(away[:, min(1 + itself, away.shape[1] - 1)])
 
 
 def student_weight(residual: Array, variance: Array) -> Array:

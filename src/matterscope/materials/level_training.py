@@ -28,7 +28,7 @@ CLASSIC = ("CdS", "CdTe", "ZnSe", "ZnTe", "AlAs", "AlSb", "GaP", "GaSb", "InP", 
 FEWEST = 30
 OUTER_FOLDS = 4
 FAR = 1.0
-"""Hosts farther than this many host spacings from the nearest training host are out of domain."""
+"""Hosts farther than this many host spacings from the second nearest training host are out of domain."""
 REFERENCES = [
     "arXiv 2203.10349 (J. Chem. Phys. 156, 114110)",
     "Rasmussen and Williams, Gaussian Processes for Machine Learning (2006)",

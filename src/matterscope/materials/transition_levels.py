@@ -97,7 +97,7 @@ def _asked_by_options(settings: LevelsSettings) -> tuple[pd.DataFrame, Known]:
         for impurity in settings.impurity
         for site in (settings.site or _all_sites(host))
     ]
-    return pd.DataFrame(dict.fromkeys(rows), columns=["host", "impurity", "site"]), known
+    return pd.DataFrame(list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]), known
 
 
 def _all_sites(host: str) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def _asked_by_table(
             settle(str(row["host"]), str(row["impurity"]), s, False, f"{path}, line {line}")
             for s in sites
         ]
-    return pd.DataFrame(dict.fromkeys(rows), columns=["host", "impurity", "site"]), known_hosts(
+    return pd.DataFrame(list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]), known_hosts(
         frame
     )
 
