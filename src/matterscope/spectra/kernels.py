@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 KERNELS = (("linear", 1.0), ("gauss", 1.5))
 NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-COMPONENTS = 10
+COMPONENTS = 16
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class SimulateSettings(Settings):
     site: str = option(
         "unique", "Absorbers: all, unique (equivalent ones once), or a 0-based number."
     )
-    engine: Literal["auto", "feff10", "feff", "multiplet"] = option(
+    engine: Literal["auto", "feff10", "feff", "multiplet", "surrogate"] = option(
         "auto", "auto: multiplet for L23, FEFF10 else; feff: an external program."
     )
     quality: Literal["scf", "quick"] = option(
@@ -91,6 +91,7 @@ class SimulateSettings(Settings):
     )
     site_limit: float = option(600.0, "Time limit of one absorber.", units="s", gt=1.0)
     executable: str = option("", "Path of the external FEFF program of --engine feff.")
+    training: str = option("", "Folder of the training set of --engine surrogate.")
     ion: str = option("", "Ion of the multiplet engine, e.g. Ni2+; empty: from the structure.")
     ten_dq: float | None = option(
         None, "Octahedral crystal field 10Dq; empty: from the structure.", units="eV"

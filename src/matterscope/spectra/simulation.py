@@ -25,6 +25,7 @@ from matterscope.core.schema import measurement
 from matterscope.io.measurement import write
 from matterscope.io.structures import read_structure
 from matterscope.physics.structures import first_shell, site_classes
+from matterscope.spectra.previews import preview
 from matterscope.spectra.settings import SimulateSettings
 from matterscope.spectra.simulators.broadening import gaussian_broaden
 from matterscope.spectra.simulators.contract import OWN, Simulator, Task, as_measurement
@@ -145,6 +146,8 @@ def simulate_edge(inputs: list[Input], settings: SimulateSettings, call: Call) -
     atoms = read_structure(given.path)
     element, shell = absorber(atoms, settings.edge or "K")
     sites = chosen_sites(atoms, element, settings.site)
+    if settings.engine == "surrogate":
+        return [preview(given, atoms, sites, settings, call)]
     tasks = [engine.task(atoms, site, shell) for site in sites]
     unique = {t.key: t for t in tasks}
     kind = "multiplet" if isinstance(engine, Multiplet) else "feff"

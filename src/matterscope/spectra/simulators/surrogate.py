@@ -114,9 +114,8 @@ class Surrogate:
     def kernel(self, described: Floats) -> Floats:
         """Return k (q, n) between new sites and the training sites."""
         asked = np.clip((described - self.centre) / self.scale, -CLIP, CLIP)
-        return np.asarray(
-            np.exp(-self.rate / self.known.shape[1] * cdist(asked, self.known, "cityblock"))
-        )
+        apart = cdist(asked, self.known, "cityblock")
+        return np.asarray(np.exp(-self.rate / self.known.shape[1] * apart))
 
     def predict(self, described: Floats) -> tuple[Floats, Floats]:
         """Return spectra (q, m) and a standard error (q,) that grows with the distance to all training sites.
