@@ -157,11 +157,19 @@ class Opinion:
     shares: Floats
     distance: float
     population: str
+    reason: str = ""
 
     @property
     def inside(self) -> bool:
         """Whether the pattern looks like the training population."""
-        return self.distance <= 1.0
+        return self.distance <= 1.0 and not self.reason
+
+    @property
+    def doubt(self) -> str:
+        """Say why the pattern lies outside."""
+        return self.reason or (
+            f"its features lie {self.distance:.2f} times as far from the training patterns as 97 % of them"
+        )
 
 
 def opinions(solution: Solution, model: str = "") -> list[Opinion]:
@@ -197,9 +205,14 @@ def opinions(solution: Solution, model: str = "") -> list[Opinion]:
                 shares[int(n) - 1] = share
         shares = np.maximum(shares, 1e-9)
         population = str(classifier.card.get("population", ""))
+        reason = _structure_outside(classifier.card["setup"], solution)
         result.append(
             Opinion(
-                name, shares / shares.sum(), float(classifier.distance(features)[0]), population
+                name,
+                shares / shares.sum(),
+                float(classifier.distance(features)[0]),
+                population,
+                reason,
             )
         )
     return result
@@ -218,4 +231,32 @@ def _misfit(classifier: Classifier, solution: Solution) -> str:
     low, high = setup["photons"]
     if not 0.7 * low <= solution.ready.level <= 1.5 * high:
         return f"{solution.ready.level:.3g} photons per pixel, trained on {low:g} to {high:g}"
+    return ""
+
+
+def _structure_outside(setup: dict[str, Any], solution: Solution) -> str:
+    """Say how a proved structure differs from the training population; empty where it does not.
+
+    The range of N uniform positions, as a share of their interval, has the distribution
+    r^(N−1) (N − (N−1) r); positions keep the reference radius off the walls.
+    """
+    found = solution.inversion
+    if found is None or not found.proved or "box" not in setup:
+        return ""
+    s, step = found.best.structure, float(setup["step"])
+    n = s.count
+    if not setup["numbers"][0] <= n <= setup["numbers"][1]:
+        return f"{n} disks are found, trained on {setup['numbers'][0]} to {setup['numbers'][1]}"
+    room = (setup["box"] - 2.0 * setup["radius"]) * step
+    reach = max(float(np.ptp(s.y)), float(np.ptp(s.x))) / room
+    if reach > 1.02:
+        return f"the disks spread over {reach:.2f} of the trained box"
+    # the larger of two independent ranges
+    chance = (reach ** (n - 1) * (n - (n - 1) * reach)) ** 2
+    if chance < 0.02:
+        return f"the disks spread over only {reach:.2f} of the trained box"
+    area = float((s.radius**2).sum()) / (setup["radius"] * step) ** 2
+    expected = float(n) if setup["law"] == "fixed" else 2.0
+    if abs(area / expected - 1.0) > 0.12:
+        return f"the disks cover {area / expected:.2f} of the trained area"
     return ""

@@ -232,7 +232,14 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             "particles may not be disks, light may be partially coherent, or the structure too crowded: trust the interval, not the number",
         )
     contrast, error = solution.moments["contrast"], solution.moments["contrast_error"]
-    if inversion is not None and contrast + 3 * error < 0.9 * (1.0 - 1.0 / solution.answer):
+    if solution.task.blur > 0 and solution.inversion is not None and solution.inversion.proved:
+        length = 1.0 / (solution.task.blur * solution.frame.step[1])
+        estimate.flag(
+            "partially-coherent",
+            f"the light is partially coherent: the disks explain the counts with a coherence length of {length:.4g} {solution.frame.unit if solution.frame.calibrated else 'px'}",
+            "none needed; a smaller source sharpens the speckle",
+        )
+    elif inversion is not None and contrast + 3 * error < 0.9 * (1.0 - 1.0 / solution.answer):
         estimate.flag(
             "low-contrast",
             f"the speckle contrast² is {contrast:.2f} ± {error:.2f}, below 1 − 1/N: the light may be partially coherent",
@@ -260,7 +267,7 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
         if not opinion.inside:
             estimate.flag(
                 "outside-population",
-                f"the classifier {opinion.name} was not used: this pattern lies {opinion.distance:.1f} times farther from its training population than 97 % of it",
+                f"the classifier {opinion.name} was not used: {opinion.doubt}",
                 f"it was trained on {opinion.population}; scattering train makes one for this set-up",
             )
     flat = 1.0 / solution.numbers.size

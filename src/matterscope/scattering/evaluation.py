@@ -192,7 +192,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for key in ("position_error", "radius_error", "radius_pull"):
         known = [r[key] for r in answered if key in r]
         if known:
-            result[key] = float(np.mean(known) if key == "radius_pull" else np.median(known))
+            result[key] = float(np.median(known))
     return result
 
 

@@ -52,6 +52,7 @@ class Task:
     scatter: float = 1.0 / 3.0
     find_centre: bool = False
     noise: float = 0.0
+    blur: float = 0.0
 
     @property
     def axes(self) -> tuple[Floats, Floats]:
@@ -76,7 +77,9 @@ def collect(task: Task) -> Counts:
     if task.find_centre or not whole:
         index = np.argwhere(open_pixels).T.astype(np.int64)
         value = image[open_pixels].astype(float)
-        return Counts(value, np.ones(value.size), np.ascontiguousarray(index), ky, kx, task.noise)
+        return Counts(
+            value, np.ones(value.size), np.ascontiguousarray(index), ky, kx, task.noise, task.blur
+        )
     ny, nx = image.shape
     rows, columns = np.nonzero(open_pixels)
     mate_y, mate_x = 2 * cy - rows, 2 * cx - columns
@@ -90,7 +93,7 @@ def collect(task: Task) -> Counts:
     value[both] += image[mate_y[both], mate_x[both]]
     index = np.stack([rows, columns])[:, keep].astype(np.int64)
     weight = np.where(both, 2.0, 1.0)[keep]
-    return Counts(value[keep], weight, np.ascontiguousarray(index), ky, kx, task.noise)
+    return Counts(value[keep], weight, np.ascontiguousarray(index), ky, kx, task.noise, task.blur)
 
 
 def law_average(q: Floats, radius: float, scatter: float) -> Floats:
@@ -135,7 +138,7 @@ def flatten(task: Task, radius: float, scale: float) -> Flattened:
     # what the form factor does not explain (centre, background) is levelled ring by ring
     excess = np.where(task.open_pixels, task.image / np.maximum(scale * p, 1e-12), 1.0) - 1.0
     mean = float((excess * weight).sum() / weight.sum())
-    return Flattened((excess - mean) * task.open_pixels, weight, task.centre)
+    return Flattened((excess - mean) * task.open_pixels, weight, task.centre, task.blur)
 
 
 def law_scatter(task: Task) -> float:

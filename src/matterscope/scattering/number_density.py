@@ -18,6 +18,7 @@ from matterscope.core.estimates import (
     InputRef,
 )
 from matterscope.scattering.classification import Opinion, opinions
+from matterscope.scattering.coherence import invert_blurred
 from matterscope.scattering.description import describe
 from matterscope.scattering.frames import Frame, load_frames
 from matterscope.scattering.inversion import Inversion, Plan, invert, proved, visible_area
@@ -196,7 +197,18 @@ def search(
             if found.proved:
                 return _release(*best)
     assert best is not None
+    found, trial = best
+    if speckles_too_smooth(trial, found) and not _large(trial):
+        return invert_blurred(trial, rng)
     return best
+
+
+def speckles_too_smooth(task: Task, inversion: Inversion) -> bool:
+    """Return whether the contrast lies well below 1 − 1/N: a sign of partial coherence."""
+    rings = ring_averages(task.image, task.open_pixels, task.radius)
+    width = _width(inversion) or task.extent
+    value, error, _ = speckle_contrast(rings, 2.0 * np.pi / width, 4.0 * np.pi / width)
+    return bool(value + 3.0 * error < 0.85 * (1.0 - 1.0 / inversion.best.structure.count))
 
 
 def _large(task: Task) -> bool:

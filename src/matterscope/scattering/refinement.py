@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import special
+from scipy import ndimage, special
 
 from matterscope.physics.fourier import TABLE_STEP, bessel_tables
 
@@ -48,6 +48,8 @@ class Counts:
     ky: Floats
     kx: Floats
     noise: float = 0.0
+    blur: float = 0.0
+    """Standard deviation (px) of the Gaussian that partial coherence lays over the intensity."""
 
     @property
     def radius(self) -> Floats:
@@ -232,6 +234,8 @@ def _table() -> Floats:
 
 def intensity(structure: Structure, counts: Counts, mode: int = 0) -> tuple[Floats, Floats]:
     """Return I per detector pixel at the pixels of `counts`, and its Jacobian (empty for mode 0)."""
+    if counts.blur > 0:
+        return _blurred(structure, counts, mode)
     n, pixels = structure.count, counts.value.size
     columns = 1 + 2 * n + (n if mode & 2 else 1) + (2 if mode & 4 else 0)
     values = np.empty(pixels)
@@ -241,6 +245,28 @@ def intensity(structure: Structure, counts: Counts, mode: int = 0) -> tuple[Floa
     axes = (counts.ky, counts.kx)
     model_kernel(counts.index, axes, disks, tune, _table(), mode, values, jacobian)
     return values, jacobian
+
+
+def _blurred(structure: Structure, counts: Counts, mode: int) -> tuple[Floats, Floats]:
+    """Return intensity and Jacobian after the blur: both are linear in |F|², so both are blurred."""
+    margin = int(np.ceil(3.5 * counts.blur)) + 1
+    axes = []
+    for k in (counts.ky, counts.kx):
+        step = float(k[1] - k[0])
+        axes.append(k[0] + step * (np.arange(k.size + 2 * margin) - margin))
+    shape = (axes[0].size, axes[1].size)
+    whole = np.ascontiguousarray(np.indices(shape).reshape(2, -1).astype(np.int64))
+    every = Counts(np.zeros(whole.shape[1]), np.ones(whole.shape[1]), whole, axes[0], axes[1])
+    values, jacobian = intensity(structure, every, mode)
+    row, column = counts.index + margin
+    sigma = (counts.blur / float(counts.ky[1] - counts.ky[0]), counts.blur)
+    smooth = ndimage.gaussian_filter(values.reshape(shape), sigma, truncate=3.5)[row, column]
+    if not mode:
+        return np.asarray(smooth, dtype=float), jacobian
+    planes = jacobian.reshape(*shape, -1)
+    for axis in (0, 1):
+        planes = ndimage.gaussian_filter1d(planes, sigma[axis], axis=axis, truncate=3.5)
+    return np.asarray(smooth, dtype=float), np.ascontiguousarray(planes[row, column])
 
 
 def deviance(value: Floats, mean: Floats) -> float:

@@ -51,7 +51,7 @@ class DensitySettings(Settings):
 class SimulateSettings(Settings):
     """Settings of `scattering simulate`."""
 
-    kind: Literal["disks"] = option("disks", "What is simulated.")
+    kind: Literal["disks"] = option("disks", "What is simulated.", positional=True)
     n: int = option(12, "Number of disks.", ge=1, le=400)
     n_last: int | None = option(None, "Largest number; the patterns run through n … n-last.", ge=1)
     patterns: int = option(1, "Number of patterns (per number of disks).", ge=1, le=200_000)

@@ -30,6 +30,7 @@ class Flattened:
     excess: Floats
     weight: Floats
     centre: tuple[float, float]
+    blur: float = 0.0
 
 
 def patterson(flat: Flattened, size: int = PATTERSON_GRID) -> Floats:
@@ -44,6 +45,10 @@ def patterson(flat: Flattened, size: int = PATTERSON_GRID) -> Floats:
     turn = 2.0 * np.pi * fft.fftfreq(size)
     cy, cx = flat.centre
     spectrum *= np.exp(1j * turn * cy)[:, None] * np.exp(1j * turn * cx)[None, :]
+    if flat.blur > 0:
+        # partial coherence damps the long vectors; below a fifth there is more noise than vector
+        damp = np.exp(-0.5 * flat.blur**2 * np.add.outer(turn**2, turn**2))
+        spectrum /= np.maximum(damp, 0.2)
     return np.asarray(fft.fftshift(spectrum.real) / flat.weight.sum(), dtype=float)
 
 

@@ -92,7 +92,7 @@ def fit_classifier(
         layers.append([(w, b) for w, b in zip(net.coefs_, net.intercepts_, strict=True)])
     u, s, v = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     del u
-    kept = min(24, int((s > 1e-6).sum()))
+    kept = min(140, int((s > 1e-6).sum()))
     whiten = v[:kept].T * (np.sqrt(len(x)) / s[:kept])
     model = Classifier(layers, mean, scale, numbers, 1.0, x.mean(axis=0), whiten, 1.0, card)
     limit = float(np.quantile(model.distance(check.features), 0.97))
@@ -138,6 +138,11 @@ def train_classifier(inputs: list[Input], settings: TrainSettings, call: Call) -
             "shape": [settings.pixels, settings.pixels],
             "hole": given["hole"],
             "photons": list(settings.photons),
+            "box": settings.box,
+            "radius": settings.radius,
+            "law": settings.law,
+            "step": published_grid(settings.pixels).step[1],
+            "numbers": [settings.n, settings.n_last],
         },
         "data": "simulated by this package; no measured pattern",
         "licence": "BSD-3-Clause",
