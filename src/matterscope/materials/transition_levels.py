@@ -124,9 +124,9 @@ def _asked_by_table(
             settle(str(row["host"]), str(row["impurity"]), s, False, f"{path}, line {line}")
             for s in sites
         ]
-    return pd.DataFrame(list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]), known_hosts(
-        frame
-    )
+    return pd.DataFrame(
+        list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]
+    ), known_hosts(frame)
 
 
 def _predict(

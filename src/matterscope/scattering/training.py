@@ -82,7 +82,7 @@ def fit_classifier(
         net = MLPClassifier(
             (192, 96),
             alpha=3e-3,
-            batch_size=200,
+            batch_size=min(200, len(train.number)),
             learning_rate_init=2e-3,
             max_iter=16,
             random_state=seed + member,
