@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy(
         "ensemble": ("ensembles:analyse_ensemble", "EnsembleSettings"),
         "linewidth": ("ensembles:analyse_linewidth", "LinewidthSettings"),
         "identify": ("identity:identify_emitter", "IdentifySettings"),
+        "card": ("cards:join_answers", "CardSettings"),
         "lineshape": ("lineshapes:analyse_lineshape", "LineshapeSettings"),
         "spectrum": ("spectra:analyse_spectrum", "SpectrumSettings"),
     },

@@ -84,6 +84,36 @@ def _line_pixel(above: Floats, sigma: Floats, width: float) -> float:
     return float(np.argmax(above))
 
 
+def merge_broad(frames: Floats, groups: NDArray[np.int64], noise: Noise) -> NDArray[np.int64]:
+    """Return the groups after merging frames that show the same broad line.
+
+    The place of a line of many pixels is known only to a part of its width, so that frames of one
+    and the same broad line would pass for jumps. Cosmic rays must be bridged beforehand.
+    """
+    smooth = gaussian_filter1d(frames, 3.0, axis=1) - np.percentile(frames, 10, axis=1)[:, None]
+    top = smooth.argmax(axis=1)
+    width = np.array([_full_width(f, t) for f, t in zip(smooth, top, strict=True)])
+    shape = smooth / np.sqrt((smooth**2).sum(axis=1, keepdims=True) + 1e-12)
+    merged = groups.copy()
+    for i in range(len(frames)):
+        for j in range(i):
+            broad = min(width[i], width[j]) > 25
+            near = abs(int(top[i]) - int(top[j])) <= 0.3 * min(width[i], width[j])
+            if broad and near and shape[i] @ shape[j] > 0.97:
+                merged[merged == merged[i]] = merged[j]
+                break
+    return np.unique(merged, return_inverse=True)[1].astype(np.int64)
+
+
+def _full_width(smooth: Floats, top: int) -> int:
+    left = right = int(top)
+    while left > 0 and smooth[left - 1] > 0.5 * smooth[top]:
+        left -= 1
+    while right < smooth.size - 1 and smooth[right + 1] > 0.5 * smooth[top]:
+        right += 1
+    return right - left + 1
+
+
 def _sharpness(window: Floats, sigma: Floats, width: float) -> float:
     """Return how far five pixels about a peak are too sharp for a line of this full width (pixels).
 
@@ -202,7 +232,7 @@ def find_cosmics(
         if not struck:
             break
         groups = group_frames(work, noise, width)
-    return mask, groups, noise
+    return mask, merge_broad(work, groups, noise), noise
 
 
 def _strike(

@@ -87,7 +87,9 @@ class TraceSettings(Settings):
 class SimulateSettings(Settings):
     """Settings of `emitters simulate KIND`."""
 
-    kind: Literal["stream"] = option("stream", "What is made.", positional=True)
+    kind: Literal["stream", "array", "map", "spectra"] = option(
+        "stream", "What is made.", positional=True
+    )
     preset: Literal["hbn", "nv", "dot"] = option("hbn", "Rates to begin with.")
     pump: float | None = option(None, "Excitation rate k12.", units="1/s", gt=0)
     emission: float | None = option(None, "Emission rate k21.", units="1/s", gt=0)
@@ -108,6 +110,20 @@ class SimulateSettings(Settings):
     blink_on: float = option(0.0, "Mean bright dwell time; 0: no blinking.", units="s", ge=0)
     blink_off: float = option(0.0, "Mean dark dwell time.", units="s", ge=0)
     format: Literal["ptu", "npz", "h5", "csv"] = option("ptu", "File format.")
+    rows: int = option(10, "Rows of a made array.", ge=2, le=200)
+    columns: int = option(10, "Columns of a made array.", ge=2, le=200)
+    pitch: float = option(2.4, "Distance of its sites.", units="µm", gt=0.5)
+    rotation: float = option(0.0, "Rotation of the array against the scan.", units="deg")
+    emitters_per_site: float = option(1.0, "Mean number of implanted emitters.", gt=0, le=10)
+    native_density: float = option(0.0, "Emitters that were not implanted.", units="1/µm²", ge=0)
+    peak: float = option(40.0, "Height of one emitter in the map.", units="counts", gt=0)
+    spectra: int = option(6, "Number of made spectra.", ge=1, le=1000)
+    centre: float = option(2.0989, "Mean line centre.", units="eV", gt=1.7, lt=2.25)
+    centre_scatter: float = option(9.6, "Scatter of the centres.", units="meV", ge=0)
+    width: float = option(25.2, "Lorentzian full width.", units="meV", gt=0, le=100)
+    debye_waller: float = option(0.45, "Debye–Waller factor.", gt=0, lt=1)
+    photons: float = option(1e5, "Photons of a made spectrum.", gt=0)
+    cosmics: float = option(0.5, "Cosmic rays a frame.", ge=0, le=100)
 
 
 class PlanSettings(Settings):
@@ -259,3 +275,12 @@ class IdentifySettings(Settings):
         0.3, "Probability beforehand that the library does not hold the defect.", gt=0, lt=1
     )
     levels: str = option("", "CSV with charge-transition levels by defect, joined to the ranking.")
+
+
+class CardSettings(Settings):
+    """Settings of `emitters card`."""
+
+    name: str = option("", "Name of the emitter or array on the card.")
+    each: Literal["all", "selector"] = option(
+        "all", "One card for all answers, or one for each thing that they are about."
+    )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     # kind: "module:function" of (settings, call) -> list[Estimate]
     "stream": "matterscope.emitters.made_streams:make_stream",
+    "array": "matterscope.emitters.made_arrays:make_whole",
+    "map": "matterscope.emitters.made_arrays:make_map",
+    "spectra": "matterscope.emitters.made_arrays:make_spectra",
 }
 """What can be simulated; nothing else exists."""
 

@@ -187,6 +187,13 @@ VERBS: dict[str, Verb] = {
         "together?",
         "ANSWERS",
     ),
+    "emitters card": Verb(
+        "matterscope.emitters.cards:join_answers",
+        "matterscope.emitters.settings:CardSettings",
+        "what several answers say about one emitter or array, on one page",
+        "together",
+        "RUN_FOLDER|ANSWERS",
+    ),
     "emitters lineshape": Verb(
         "matterscope.emitters.lineshapes:analyse_lineshape",
         "matterscope.emitters.settings:LineshapeSettings",

@@ -1,0 +1,214 @@
+"""A card: what several answers say about one emitter or one array, on one page.
+
+In: stored answers (estimates.json of runs, or --json output). Out: one estimate with every quantity,
+where it came from, disagreements, and the verdicts side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.errors import ReadError, SchemaError
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
+from matterscope.core.pictures import Panel, Picture, mark, points
+from matterscope.core.quantities import QUANTITIES
+from matterscope.emitters.result_tables import answers
+
+if TYPE_CHECKING:
+    from matterscope.emitters.settings import CardSettings
+
+VERDICTS = (
+    "verdict",
+    "zpl_test",
+    "thermal_verdict",
+    "spectrally_identical",
+    "identity",
+    "width_law",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One quantity of one answer."""
+
+    name: str
+    stored: dict[str, Any]
+    capability: str
+    source: str
+
+
+def join_answers(inputs: list[Input], settings: CardSettings, call: Call) -> list[Estimate]:
+    """Join answers into one card, or one card for each emitter that the answers name."""
+    entries: dict[str, list[Entry]] = {}
+    flags: dict[str, list[dict[str, str]]] = {}
+    for given in inputs:
+        for answer in _stored(given):
+            about = answer.get("input", {})
+            name = settings.name or "emitter"
+            if settings.each == "selector":
+                name = (
+                    f"{Path(str(about.get('source', ''))).name} {about.get('selector', '')}".strip()
+                )
+            capability = str(answer.get("capability", ""))
+            for quantity, stored in answer["quantities"].items():
+                entries.setdefault(name, []).append(
+                    Entry(quantity, stored, capability, str(about.get("source", given.source)))
+                )
+            flags.setdefault(name, []).extend(answer.get("flags", []))
+    if not entries:
+        raise SchemaError(
+            "no answers were given", expected="estimates.json of runs, or files made with --json"
+        )
+    cards = [_card(name, found, flags[name], settings) for name, found in entries.items()]
+    call.progress(len(cards), len(cards), "cards")
+    return cards
+
+
+def _stored(given: Input) -> list[dict[str, Any]]:
+    if given.path is None:
+        raise ReadError("a card needs stored answers", where=given.source)
+    path = given.path / "estimates.json" if given.path.is_dir() else given.path
+    if not path.is_file():
+        raise ReadError(
+            "this folder holds no answers", where=str(given.path), expected="estimates.json"
+        )
+    return answers(path)
+
+
+def _card(
+    name: str, entries: list[Entry], flags: list[dict[str, str]], settings: CardSettings
+) -> Estimate:
+    estimate = Estimate(
+        "emitters card", InputRef(name, f"{len({e.capability for e in entries})} answers")
+    )
+    rows = []
+    for quantity in dict.fromkeys(e.name for e in entries):
+        same = [e for e in entries if e.name == quantity and e.stored.get("value") is not None]
+        if not same or quantity not in QUANTITIES:
+            continue
+        # the answer with the smaller error speaks; the others must agree with it
+        chosen = min(same, key=lambda e: e.stored.get("sigma") or np.inf)
+        estimate.quantities[quantity] = _quantity(chosen.stored)
+        for other in same:
+            _compare(estimate, quantity, chosen, other)
+        rows.append(
+            (
+                quantity,
+                chosen.stored["value"],
+                chosen.stored.get("sigma"),
+                chosen.stored.get("units", "1"),
+                chosen.capability,
+                Path(chosen.source).name,
+            )
+        )
+    table = pd.DataFrame(
+        rows, columns=["quantity", "value", "sigma", "units", "answer", "source"]
+    ).astype({"value": str})
+    table.attrs["units"] = dict.fromkeys(table.columns, "1")
+    estimate.tables["card"] = table
+    for flag in flags:
+        estimate.flag(flag.get("code", ""), flag.get("message", ""), flag.get("remedy", ""))
+    estimate.diagnostics["verdicts"] = {
+        v: estimate.quantities[v].value for v in VERDICTS if v in estimate.quantities
+    }
+    missing = [
+        what for what, names in _WANTED.items() if not any(n in estimate.quantities for n in names)
+    ]
+    if missing:
+        estimate.flag(
+            "incomplete", f"not yet measured: {', '.join(missing)}", "add their answers to the card"
+        )
+    estimate.pictures.append(_picture(estimate, name))
+    estimate.provenance = {
+        "model": "answers joined; the smaller error speaks",
+        "settings": settings.model_dump(),
+        "references": [],
+    }
+    return estimate
+
+
+_WANTED = {
+    "photon correlation": ("g2_zero", "g2_zero_raw"),
+    "line": ("zpl_energy", "centre_mean"),
+    "lifetime": ("lifetime", "antibunching_time"),
+    "identity": ("identity",),
+}
+
+
+def _quantity(stored: dict[str, Any]) -> Quantity:
+    bands = tuple(
+        Interval(i["level"], i.get("low"), i.get("high")) for i in stored.get("intervals", [])
+    )
+    reason = str(stored.get("uncertainty", "")).removeprefix("none: ")
+    shares = stored.get("probabilities") or {}
+    if not (bands or shares or reason):
+        reason = "as stored"
+    return Quantity(
+        stored["value"],
+        stored.get("units", "1"),
+        sigma=stored.get("sigma"),
+        intervals=bands,
+        probabilities=shares,
+        reason=reason,
+    )
+
+
+def _compare(estimate: Estimate, name: str, a: Entry, b: Entry) -> None:
+    x, y = a.stored.get("value"), b.stored.get("value")
+    s, t = a.stored.get("sigma"), b.stored.get("sigma")
+    if a is b or s is None or t is None or not all(isinstance(v, (int, float)) for v in (x, y)):
+        return
+    x, y = float(str(x)), float(str(y))
+    pull = abs(x - y) / max(float(np.hypot(s, t)), 1e-300)
+    if pull > 3:
+        estimate.flag(
+            "disagreement",
+            f"{name} is {x:.5g} in {a.capability} ({Path(a.source).name}) and {y:.5g} in {b.capability} ({Path(b.source).name}): {pull:.1f} standard errors apart",
+            "look which answer belongs to this emitter",
+        )
+
+
+def _picture(estimate: Estimate, name: str) -> Picture:
+    """Return relative 90 % intervals of all numbers: what is known well, what is not."""
+    names, low, high = [], [], []
+    for quantity, q in estimate.quantities.items():
+        band = q.interval(0.9)
+        if (
+            band is None
+            or band.low is None
+            or band.high is None
+            or not isinstance(q.value, (int, float))
+            or not q.value
+        ):
+            continue
+        names.append(quantity)
+        low.append(np.clip(100 * (band.low / q.value - 1), -100, 100))
+        high.append(np.clip(100 * (band.high / q.value - 1), -100, 100))
+    x = np.arange(len(names))
+    layers = (
+        [
+            points(
+                x,
+                np.zeros(len(names)),
+                "90 % interval",
+                y_low=np.minimum(low, high),
+                y_high=np.maximum(low, high),
+            ),
+            mark(y=[0.0]),
+        ]
+        if names
+        else [mark(y=[0.0])]
+    )
+    return Picture(
+        "card",
+        f"{name}: what is known, and how well",
+        [Panel(layers, "", "interval about the value (%)", x_ticks=names)],
+        caption="Relative 90 % intervals of every number on the card, cut at 100 %.",
+        width=8.0,
+    )
