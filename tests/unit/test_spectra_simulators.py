@@ -11,7 +11,7 @@ from ase.build import bulk, make_supercell
 
 from matterscope.core.errors import ConfigError, DataError
 from matterscope.physics.structures import cluster, first_shell, shortest_distance, site_classes
-from matterscope.spectra.simulators.contract import StageFailed, TimedOut, cached
+from matterscope.spectra.simulators.contract import StageFailed, TimedOut, cached, keep
 from matterscope.spectra.simulators.feff import Feff, read_xmu
 from matterscope.spectra.simulators.l23 import Multiplet
 
@@ -80,6 +80,19 @@ def test_feff_gives_the_same_spectrum_fresh_and_from_the_cache(
     assert again.attrs["normalisation"] > 0
     # absolute energies of theory are off by up to 8 eV; the maximum lies within 20 eV of the edge
     assert abs(float(fresh.energy[int(np.argmax(fresh.mu.values))]) - 8333) < 28
+
+
+def test_two_workers_may_write_the_same_content(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "x.json"
+
+    def lose_the_race() -> None:
+        path.write_text("the other's")
+        raise FileNotFoundError(path)
+
+    keep(path, lose_the_race)
+    assert path.read_text() == "the other's"
+    with pytest.raises(FileNotFoundError):
+        keep(tmp_path / "b" / "x.json", lambda: (tmp_path / "none" / "y").write_text("") and None)
 
 
 def test_feff_leaves_no_scratch_behind(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import DataError, MatterscopeError
 from matterscope.core.files import write_array
 from matterscope.physics.structures import from_record
+from matterscope.spectra.simulators.contract import keep
 from matterscope.spectra.simulators.l23 import VERSION, Multiplet, edge_grid
 from matterscope.spectra.simulators.ligandfield import site_parameters
 from matterscope.spectra.simulators.multiplet import IONS, Field
@@ -119,8 +120,7 @@ def cached_l23(record: dict[str, Any], element: str, folder: Path) -> NDArray[np
         return stored
     found = l23_sum(record, element)
     if found is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_array(path, found)
+        keep(path, lambda: write_array(path, found))
     return found
 
 

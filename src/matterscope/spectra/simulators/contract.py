@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -157,6 +158,15 @@ def cached(simulator: Simulator, task: Task, folder: Path | None) -> xr.Dataset:
         "mu0": found.mu0.values.tolist() if "mu0" in found else None,
         "attrs": {k: v for k, v in found.attrs.items() if k not in own},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, canonical_json(record))
+    keep(path, lambda: write_text(path, canonical_json(record)))
     return found
+
+
+def keep(path: Path, write: Callable[[], None]) -> None:
+    """Write a cache file; another worker that wrote the same content first is no fault."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write()
+    except FileNotFoundError:  # both wrote aside under one name, the other renamed it
+        if not path.exists():
+            raise
