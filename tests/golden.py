@@ -334,6 +334,18 @@ def columns(path: Path) -> Path:
     return path
 
 
+def cycling(path: Path) -> Path:
+    """Write two half cycles of different length."""
+    path = path.with_suffix(".csv")
+    rows = ["Voltage (V),Capacity (mAh/g),Li,Voltage (V),Capacity (mAh/g),Li", "1C,,,1D,,"]
+    for i in range(1, 8):
+        first = f"{3.6 + 0.1 * i:.2f},{20.0 * i},{1 - 20.0 * i / 276.39:.6f}"
+        second = f"{4.3 - 0.1 * i:.2f},{18.0 * i},{0.3 + 18.0 * i / 276.39:.6f}" if i < 6 else ",,"
+        rows.append(f"{first},{second}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
@@ -347,6 +359,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "athena": athena,
     "xdi": xdi,
     "columns": columns,
+    "cycling": cycling,
     "detector-frames": detector_frames,
     "spe": spe,
     "qudi": qudi,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from matterscope import spectra
+from matterscope.core.errors import DataError
 from matterscope.io import read
 from matterscope.spectra.energy_loss import find_zero_loss
 
@@ -72,3 +73,19 @@ def test_silicon_in_the_low_loss_map_is_named_with_doubt(eels):
     assert answer.flagged("edge_unsure")
     sure = spectra.map(eels / "Si" / "Si_EELS_Spectrum_Image.dm3", elements=("Si", "O"))
     assert max(sure.diagnostics["edge_probabilities"]) > 0.75
+
+
+def test_every_energy_loss_file_gets_a_verdict(eels):
+    from matterscope.spectra import assess
+
+    verdicts = {}
+    for path in sorted([*eels.rglob("*.msa"), *eels.rglob("*Spectrum*.dm3")]):
+        for spectrum in read(path, kind="spectrum"):
+            try:
+                verdict = assess(spectrum).diagnostics["verdict"]
+            except DataError as error:
+                verdict = str(error)
+            verdicts[f"{path.parent.name}/{path.name}:{spectrum.attrs['label']}"] = verdict
+    assert len(verdicts) == 9
+    assert set(verdicts.values()) <= {"PASS", "WARN", "FAIL"}
+    assert verdicts["TM/Extracted_Spectrum_1.msa:Extracted Spectrum 1"] == "WARN"

@@ -115,6 +115,13 @@ FORMATS: tuple[Format, ...] = (
         ("histogram",),
         "coincidence or decay histogram as text: qudi autocorrelation, columns with a time unit",
     ),
+    Format(
+        "cycling",
+        "cycling",
+        (".csv",),
+        ("curve",),
+        "battery cycling tables: voltage, capacity and lithium content of every half cycle",
+    ),
     # these two take columns and arrays of any name: what is more particular is asked before them
     Format(
         "emission-columns",

@@ -361,6 +361,16 @@ def assess(dataset: xr.Dataset, method: str = "auto") -> Estimate:
     method : str
         Normalisation: "auto", "edge", "max" or "none".
     """
+    from matterscope.spectra.loss_quality import assess_loss
+    from matterscope.spectra.loss_reduction import is_energy_loss
+
+    if is_energy_loss(dataset):
+        return assess_loss(dataset)
+    if dataset["mu"].ndim > 1:  # a stack is judged by its mean
+        dims = dataset["mu"].dims[:-1]
+        attrs = dict(dataset.attrs)
+        dataset = dataset.mean(dims, keep_attrs=True)
+        dataset.attrs = attrs
     return verdict_of(examine(dataset, method))
 
 

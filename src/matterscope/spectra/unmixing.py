@@ -24,12 +24,14 @@ from matterscope.spectra.mixtures import (
     count_components,
     fit_mixture,
     resolve,
-    ripple,
 )
+from matterscope.spectra.reduction import point_scatter
 from matterscope.spectra.settings import MixtureSettings
 from matterscope.spectra.shapes import Shape, named_shapes, shapes_of
 
 Array = NDArray[np.float64]
+MOST = 6
+"""More species are never resolved unasked: their rotation would be arbitrary."""
 REFERENCES = [
     "Malinowski, Factor Analysis in Chemistry, 3rd ed., Wiley (2002)",
     "de Juan, Jaumot and Tauler, Anal. Methods 6, 4964 (2014)",
@@ -57,12 +59,21 @@ def unmix(inputs: list[Input], settings: MixtureSettings, call: Call) -> list[Es
     basis = named_shapes(settings.basis, settings.normalise)
     grid = _grid([*samples, *basis], samples, settings)
     if basis and not settings.components:
-        series = count_components(_matrix(samples, grid)) if len(samples) > 2 else None
+        series = None
+        if len(samples) > 2:
+            series = count_components(_matrix(samples, grid), _noise(samples, grid))
         return [
             _fractions(sample, basis, grid, settings, call, number, series)
             for number, sample in enumerate(samples)
         ]
     return [_series(samples, basis, grid, settings)]
+
+
+def _noise(samples: list[Shape], grid: Array) -> float:
+    """Return the scatter of one point, from the points as measured."""
+    inside = [(s.energy >= grid[0]) & (s.energy <= grid[-1]) for s in samples]
+    found = [point_scatter(s.energy[i], s.mu[i]) for s, i in zip(samples, inside, strict=True)]
+    return float(np.median(found)) + 1e-9
 
 
 def _matrix(samples: list[Shape], grid: Array) -> Array:
@@ -83,7 +94,8 @@ def _grid(everything: list[Shape], samples: list[Shape], settings: MixtureSettin
     low = max([centre + settings.low, *(s.energy[0] + room for s in everything)])
     high = min([centre + settings.high, *(s.energy[-1] - room for s in everything)])
     near = [s.energy[(s.energy > low) & (s.energy < high)] for s in samples]
-    step = max(0.1, float(np.median([np.median(np.diff(e)) for e in near if e.size > 3] or [0.5])))
+    # the coarsest scan sets the step: interpolated points would pass for noiseless ones
+    step = max(0.1, *(float(np.median(np.diff(e))) for e in near if e.size > 3), 0.1)
     if high - low < 20 * step:
         raise ConfigError(
             "the spectra share too little of the window",
@@ -119,12 +131,12 @@ def _fractions(
     estimate.quantities["rmse"] = Quantity(found.rmse, "1", reason="a measure of the fit itself")
     estimate.diagnostics |= {
         "largest": basis[best].label,
-        "noise": ripple(spectrum),
+        "noise": _noise([sample], grid),
         "condition": float(np.linalg.cond(problem.design(found.shifts))),
     }
     if series is not None:
         estimate.quantities["components"] = _components_quantity(series)
-    _flag_fit(estimate, found, basis, spectrum, settings)
+    _flag_fit(estimate, found, basis, _noise([sample], grid), settings)
     _arrays(estimate, grid, {"spectrum": spectrum, "fit": found.fit, "residual": found.residual})
     estimate.pictures.append(_fit_picture(sample, basis, grid, spectrum, found))
     return estimate
@@ -162,7 +174,7 @@ def _flag_fit(
     estimate: Estimate,
     found: Mixture,
     basis: list[Shape],
-    spectrum: Array,
+    noise: float,
     settings: MixtureSettings,
 ) -> None:
     at_bound = [
@@ -176,7 +188,6 @@ def _flag_fit(
             f"the shift of {', '.join(at_bound)} is at its bound of {settings.max_shift} eV",
             "check the axes against a foil, or raise --max-shift",
         )
-    noise = ripple(spectrum)
     if found.rmse > max(5 * noise, 0.02):
         estimate.flag(
             "incomplete_basis",
@@ -257,8 +268,9 @@ def _series(
             hint="give references with --basis to fit single spectra",
         )
     matrix = _matrix(samples, grid)
-    evidence = count_components(matrix)
-    count = min(settings.components or evidence.count, len(samples) - 1)
+    evidence = count_components(matrix, _noise(samples, grid))
+    likely = min(evidence.count, int(np.nanargmin(evidence.indicator[:-1])) + 1, MOST)
+    count = min(settings.components or likely, len(samples) - 1)
     resolved = resolve(matrix, count)
     estimate = Estimate("spectra mixture", InputRef(samples[0].ref.source, "series", samples[0].ref.sha256))  # fmt: skip
     estimate.provenance = {"references": REFERENCES}
@@ -310,11 +322,11 @@ def _flag_series(estimate: Estimate, evidence: Components, resolved: Resolved) -
         )
     if not resolved.converged:
         estimate.flag("not_converged", f"no convergence in {resolved.iterations} iterations", "")
-    if evidence.count == evidence.singular_values.size:
+    if evidence.count > 0.5 * evidence.singular_values.size or evidence.count > MOST:
         estimate.flag(
             "no_redundancy",
-            "every spectrum is a component of its own",
-            "shifts of the axis count as components: align the spectra first",
+            f"{evidence.count} of {evidence.singular_values.size} components stand above the noise: more than species explain",
+            "shifts, drift and normalisation count as components; --components says how many to resolve",
         )
 
 
@@ -343,8 +355,9 @@ def _series_picture(
             ),
             Panel(
                 [points(np.arange(len(samples)), resolved.shares[:, k], n, f"series{k % 8}") for k, n in enumerate(names)],
-                "spectrum",
+                "",
                 "share",
+                x_ticks=[s.label for s in samples] if len(samples) <= 16 else (),
                 height=0.7,
             ),
         ),
