@@ -346,6 +346,61 @@ def cycling(path: Path) -> Path:
     return path
 
 
+def phu(path: Path) -> Path:
+    """Write a tagged PicoQuant histogram of two curves."""
+    from matterscope.io.picoquant_writing import tag
+
+    path = path.with_suffix(".phu")
+    curves = np.arange(24, dtype="<u4").reshape(2, 12) * 3
+
+    def header(start: int) -> bytes:
+        fields = [tag("HistoResult_NumberOfCurves", 2)]
+        for k in range(2):
+            fields += [
+                tag("HistResDscr_DataOffset", start + 48 * k, k),
+                tag("HistResDscr_HistogramBins", 12, k),
+                tag("HistResDscr_MDescResolution", 16e-12, k),
+                tag("HistResDscr_SyncRate", 20_000_000, k),
+            ]
+        return b"PQHISTO\0" + b"1.0.00\0\0" + b"".join(fields) + tag("Header_End", None)
+
+    path.write_bytes(header(len(header(0))) + curves.tobytes())
+    return path
+
+
+def penn(path: Path) -> Path:
+    """Write two recordings in the layout of the Penn scripts."""
+    from scipy.io import savemat
+
+    path = path.with_suffix(".mat")
+    cells = np.empty((1, 2), dtype=object)
+    for k in range(2):
+        cells[0, k] = {
+            "tauAxis": np.arange(-4.0, 5.0) * 1e-9,
+            "xCorr": (np.arange(18, dtype=np.uint16) + k).reshape(9, 2),
+            "g2norm": np.full((9, 2), 5.0),
+            "tAxis": np.arange(5) * 0.1,
+            "countRates": 10.0 * np.arange(10).reshape(2, 5),
+            "tFlag": np.array([1, 2, 2, 1, 1]),
+        }
+    savemat(path, {"AllT2data": cells})
+    return path
+
+
+def scan(path: Path) -> Path:
+    """Write a raster scan of 3 rows and 4 columns as NVision JSON."""
+    import json
+
+    path = path.with_suffix(".json")
+    sets = {
+        "xSteps": [0.0, 0.1, 0.2, 0.3],
+        "ySteps": [1.0, 1.1, 1.2],
+        "ScanCounts": [[10.0 * y + x for x in range(4)] for y in range(3)],
+    }
+    path.write_text(json.dumps({"title": "FsmScan", "datasets": sets, "params": {"dwell": 5}}))
+    return path
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     # name in the table of formats: maker(path without extension) -> path written
     "hdf5-measurement": hdf5_measurement,
@@ -359,6 +414,9 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "athena": athena,
     "xdi": xdi,
     "columns": columns,
+    "picoquant-histogram": phu,
+    "penn-mat": penn,
+    "map": scan,
     "cycling": cycling,
     "detector-frames": detector_frames,
     "spe": spe,

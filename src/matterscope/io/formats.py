@@ -29,13 +29,6 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format("spe", "spe", (".spe",), ("emission",), "Princeton Instruments SPE 2 and 3 spectra"),
-    Format(
-        "map",
-        "maps",
-        (".json", ".mat", ".tif", ".tiff", ".npy"),
-        ("map",),
-        "raster scans: NVision JSON, confocal .mat, TIFF, NPY",
-    ),
     Format("qudi", "qudi", (".dat",), ("map", "emission"), "qudi confocal maps and spectra"),
     # one entry a line, in the order in which they are asked; strict magic numbers first.
     # ``module`` has the functions sniff(path, head), read(path, **options) and, if writes, write(m, path)
@@ -136,6 +129,13 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
         ("patterns",),
         "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
+    ),
+    Format(
+        "map",
+        "maps",
+        (".json", ".mat", ".tif", ".tiff", ".npy"),
+        ("map",),
+        "raster scans: NVision JSON, confocal .mat, TIFF, NPY",
     ),
     Format("athena", "athena", (".prj",), ("spectrum", "curve"), "Athena and Larch projects"),
     Format(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
 from matterscope.io.limits import declared
+from matterscope.io.matlab import read_variables
 
 Floats = NDArray[np.float64]
 MAT_5 = b"MATLAB 5.0 MAT-file"
@@ -71,16 +72,14 @@ def _json(path: Path) -> xr.Dataset:
 
 
 def _mat(path: Path) -> xr.Dataset:
-    from scipy.io import loadmat
-
-    stored = loadmat(path, squeeze_me=True, struct_as_record=False)
+    stored = read_variables(path)
     data = stored.get("data")
-    if data is None or not hasattr(data, "plScan"):
+    if not isinstance(data, dict) or not {"plScan", "xCoords", "yCoords"} <= set(data):
         raise ReadError(
             "this .mat file holds no confocal scan", where=str(path), expected="data.plScan"
         )
-    rate = 1e3 * np.asarray(data.plScan, float)  # kcounts/s
-    x, y = np.asarray(data.xCoords, float), np.asarray(data.yCoords, float)
+    rate = 1e3 * np.asarray(data["plScan"], float)  # kcounts/s
+    x, y = (np.asarray(data[name], float).ravel() for name in ("xCoords", "yCoords"))
     if rate.shape != (y.size, x.size):
         raise ReadError(
             "the scan's axes do not fit its counts",
@@ -88,7 +87,7 @@ def _mat(path: Path) -> xr.Dataset:
             got=rate.shape,
             expected=(y.size, x.size),
         )
-    clock = float(data.clockRate) if hasattr(data, "clockRate") else None
+    clock = float(np.ravel(data["clockRate"])[0]) if np.size(data.get("clockRate")) == 1 else None
     return _map(
         rate, x, y, "µm", "counts/s", {"columns": str(stored.get("columnNames", ""))}, clock
     )

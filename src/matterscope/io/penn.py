@@ -13,6 +13,7 @@ import numpy as np
 
 from matterscope.core.errors import ReadError
 from matterscope.io.limits import declared
+from matterscope.io.matlab import read_variables
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,23 +28,19 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether this is a MATLAB 5 file with `AllT2data`."""
     if not head.startswith(b"MATLAB 5.0"):
         return False
-    from scipy.io import whosmat
-
     try:
-        return any(name == "AllT2data" for name, _, _ in whosmat(str(path)))
-    except (ValueError, TypeError, OSError):
+        return "AllT2data" in read_variables(path)
+    except ReadError:
         return False
 
 
 def read(path: Path, *, kind: str | None = None) -> list[xr.Dataset]:
     """Return the histogram and the traces, or those of the wanted kind."""
-    from scipy.io import loadmat
-
     declared(50 * path.stat().st_size, str(path), "the arrays")
-    cells = loadmat(path, struct_as_record=False)["AllT2data"].ravel()
-    recordings = [cell.ravel()[0] if isinstance(cell, np.ndarray) else cell for cell in cells]
+    cells = np.ravel(read_variables(path)["AllT2data"])
+    recordings = [cell if isinstance(cell, dict) else {} for cell in cells]
     for i, recording in enumerate(recordings):
-        missing = [f for f in FIELDS if not hasattr(recording, f)]
+        missing = [f for f in FIELDS if f not in recording]
         if missing:
             raise ReadError(
                 "a recording lacks fields",
@@ -62,12 +59,12 @@ def read(path: Path, *, kind: str | None = None) -> list[xr.Dataset]:
 def _histogram(recordings: list[Any], path: Path) -> xr.Dataset:
     from matterscope.core.schema import measurement
 
-    lag = np.asarray(recordings[0].tauAxis, float).ravel() * 1e12
-    if any(np.asarray(r.tauAxis).size != lag.size for r in recordings):
+    lag = np.asarray(recordings[0]["tauAxis"], float).ravel() * 1e12
+    if any(np.asarray(r["tauAxis"]).size != lag.size for r in recordings):
         raise ReadError("the recordings have different delay axes", where=str(path))
     # xCorr is stored as the smallest integer that holds it (uint8 in one file): widen before any sum
-    counts = np.stack([np.asarray(r.xCorr).astype(np.int64).T for r in recordings])
-    expected = np.stack([np.asarray(r.g2norm, float).T for r in recordings])
+    counts = np.stack([np.asarray(r["xCorr"]).astype(np.int64).T for r in recordings])
+    expected = np.stack([np.asarray(r["g2norm"], float).T for r in recordings])
     states = list(STATES) if counts.shape[1] == 2 else [str(i + 1) for i in range(counts.shape[1])]
     dims = ("recording", "state", "lag")
     m = measurement(
@@ -75,7 +72,7 @@ def _histogram(recordings: list[Any], path: Path) -> xr.Dataset:
         {"lag": (lag, "ps")},
         {"counts": (dims, counts, "counts"), "expected": (dims, expected, "counts")},
         source={"reader": "penn-mat", "selector": "coincidences"},
-        vendor={"stored_as": str(np.asarray(recordings[0].xCorr).dtype)},
+        vendor={"stored_as": str(np.asarray(recordings[0]["xCorr"]).dtype)},
         states=states,
         flags=[],
     )
@@ -85,9 +82,9 @@ def _histogram(recordings: list[Any], path: Path) -> xr.Dataset:
 def _trace(recording: Any, index: int) -> xr.Dataset:
     from matterscope.core.schema import measurement
 
-    time = np.asarray(recording.tAxis, float).ravel()
+    time = np.asarray(recording["tAxis"], float).ravel()
     step = float(np.median(np.diff(time)))
-    rates = np.asarray(recording.countRates).astype(np.float64)
+    rates = np.asarray(recording["countRates"]).astype(np.float64)
     # rates come in whole counts per bin
     counts = np.round(rates * step).astype(np.int64)
     return measurement(
@@ -95,7 +92,11 @@ def _trace(recording: Any, index: int) -> xr.Dataset:
         {"time": (time, "s")},
         {
             "counts": (("detector", "time"), counts, "counts"),
-            "author_state": (("time",), np.asarray(recording.tFlag).astype(np.int8).ravel(), "1"),
+            "author_state": (
+                ("time",),
+                np.asarray(recording["tFlag"]).astype(np.int8).ravel(),
+                "1",
+            ),
         },
         source={"reader": "penn-mat", "selector": f"recording {index + 1}"},
         label=f"recording {index + 1}",
