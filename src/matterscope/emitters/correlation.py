@@ -21,9 +21,13 @@ LAGS = 8
 """New lags per octave of the multi-tau part."""
 FINE_SHIFT = 6
 """Bins of 2⁶ = 64 ps, so that binning is a shift."""
-FINE_BINS = 1 << 18
-FINE_REACH = FINE_BINS << FINE_SHIFT
-"""2¹⁸ · 64 ps = 16.8 µs."""
+FINE_REACH = 1 << 20
+"""1.05 µs, up to which bins are that fine."""
+GROUP = 4
+"""Octaves above that share one bin width: each group is one more pass over the events."""
+GROUP_BITS = 10
+"""Bins above are 2⁻¹⁰ of the lag where their group begins: few enough to stay in the cache."""
+MOST_OCTAVES = 20
 SEGMENT = 1 << 18
 """Base bins per step of the multi-tau part: its arrays stay in cache."""
 BLOCK = 1 << 18
@@ -72,6 +76,22 @@ def _octave_pairs(starts: Any, stops: Any, shift: int, low: int, counts: Any) ->
         base = t - low
         for j in range(old, new):
             counts[(base - starts[j]) >> shift] += 1
+
+
+@njit(cache=False, fastmath=True)
+def _lagged_sums(a: Any, b: Any, old: int, sums: Any) -> None:
+    """Add Σ a[i − lag]·b[i] over i ≥ `old` for lags n … 2n − 1; sums of whole numbers are exact.
+
+    Plain loops: a threaded linear-algebra library spins longer than these short products take.
+    """
+    n = sums.size
+    for k in range(n):
+        lag = n + k
+        first = old if old > lag else lag
+        total = 0.0
+        for i in range(first, a.size):
+            total += a[i - lag] * b[i]
+        sums[k] += total
 
 
 @njit(cache=False)
@@ -263,8 +283,8 @@ class LogCorrelation:
 class LogCorrelator:
     """g2 at positive lags from 64 ps to seconds, streamed: pairs one by one, then multi-tau.
 
-    Up to `span` every pair start → stop is counted, in bins of 64 ps up to 16.8 µs and of 2⁻¹⁷ of the
-    octave above; from `span` on counts in steps of span/8 are correlated at 8 lags per octave and
+    Up to `span` every pair start → stop is counted, in bins of 64 ps up to 1.05 µs and of at most
+    1/1024 of the lag above; from `span` on counts in steps of span/8 are correlated at 8 lags per octave and
     rebinned by 2 (Schätzel, Quantum Opt. 2, 287, 1990). All windows are exact: the sums run over the
     times that both detectors saw, from the first event on.
 
@@ -277,14 +297,20 @@ class LogCorrelator:
     """
 
     def __init__(self, longest: float, rate: float = 1e6) -> None:
-        octaves = int(np.clip(np.ceil(np.log2(12e12 / max(rate, 1.0) / FINE_REACH)), 0, 16))
+        octaves = int(
+            np.clip(np.ceil(np.log2(12e12 / max(rate, 1.0) / FINE_REACH)), 0, MOST_OCTAVES)
+        )
         most = int(np.ceil(np.log2(max(longest / FINE_REACH, 1.0))))
         self.longest = float(longest)
         octaves = min(octaves, most)
         self.span = FINE_REACH << octaves
         self.grids = [(0, FINE_SHIFT)]
-        self.grids += [(FINE_REACH << (e - 1), FINE_SHIFT + e) for e in range(1, octaves + 1)]
-        self.fine = [np.zeros(FINE_BINS >> (e > 0), np.int64) for e in range(octaves + 1)]
+        reach, sizes = FINE_REACH.bit_length() - 1, [FINE_REACH >> FINE_SHIFT]
+        for e in range(0, octaves, GROUP):
+            low, high = FINE_REACH << e, FINE_REACH << min(e + GROUP, octaves)
+            self.grids.append((low, reach + e - GROUP_BITS))
+            sizes.append((high - low) >> (reach + e - GROUP_BITS))
+        self.fine = [np.zeros(n, np.int64) for n in sizes]
         self.levels = [_Level() for _ in range(most - octaves)]
         self.base = self.span // LAGS
         self.start: int | None = None
@@ -387,11 +413,7 @@ class _Level:
         a = np.concatenate([self.tail[0], starts])
         b = np.concatenate([self.tail[1], stops])
         old = self.tail[0].size
-        for k in range(LAGS):
-            lag = LAGS + k
-            first = max(old, lag)
-            if first < a.size:
-                self.sums[k] += a[first - lag : a.size - lag] @ b[first:]
+        _lagged_sums(a, b, old, self.sums)
         if self.head.size < 2 * LAGS:
             self.head = np.concatenate([self.head, stops[: 2 * LAGS - self.head.size]])
         self.totals[0] += float(starts.sum())
