@@ -52,15 +52,18 @@ def infer_g2(inputs: list[Input], settings: G2Settings, call: Call) -> list[Esti
     answers = []
     for given in inputs:
         if kind_of(given) == "photons":
-            answers.append(_one(given.ref, gather(given, settings), settings, call))
+            answers.append(answer_evidence(given.ref, gather(given, settings), settings, call))
             continue
         for label, evidence in stored(given, settings.state):
             ref = InputRef(given.source, label or given.selector, given.sha256)
-            answers.append(_one(ref, evidence, settings, call))
+            answers.append(answer_evidence(ref, evidence, settings, call))
     return answers
 
 
-def _one(ref: InputRef, evidence: Evidence, settings: G2Settings, call: Call) -> Estimate:
+def answer_evidence(
+    ref: InputRef, evidence: Evidence, settings: G2Settings, call: Call
+) -> Estimate:
+    """Return the estimate that some coincidences give, pulsed or continuous, fine or coarse."""
     estimate = Estimate("emitters g2", ref)
     for f in evidence.flags:
         estimate.flag(f["code"], f["message"], f.get("remedy", ""))
@@ -123,8 +126,8 @@ def parse_masks(texts: tuple[str, ...]) -> list[tuple[float, float]]:
 
 def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, call: Call) -> float:
     """Fit the dip; return its delay, ps."""
-    masks = parse_masks(settings.mask)
     edges, counts, expected = fit_window(evidence, settings)
+    masks = [*parse_masks(settings.mask), *_flashes(estimate, evidence, settings)]
     centre = 0.5 * (edges[1:] + edges[:-1])
     keep = np.ones(counts.size, bool)
     for low, high in masks:
@@ -150,6 +153,42 @@ def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, ca
 
 def _nothing_there(edges: Any, counts: Any, expected: Any, evidence: Evidence) -> bool:
     return find_dip(edges, counts, expected)[2] < 3.0
+
+
+def _flashes(
+    estimate: Estimate, evidence: Evidence, settings: G2Settings
+) -> list[tuple[float, float]]:
+    """Return delays at which one detector lit the other, found in bins of 4 ns; flagged and masked."""
+    if not settings.after_flash:
+        return []
+    h = evidence.histogram
+    step = float(np.diff(h.edges).mean())
+    coarse = h.rebinned(max(round(4000.0 / step), 1))
+    edges, counts = coarse.edges / 1000.0, coarse.counts.astype(float)
+    delay = settings.delay
+    if delay is None:
+        delay = find_dip(h.edges / 1000.0, h.counts.astype(float), h.expected)[0]
+    # a flash is narrower than two bins; what goes on for longer is bunching
+    found = after_flash(
+        edges, counts, coarse.expected * counts.sum() / coarse.expected.sum(), delay
+    )
+    if not found:
+        return []
+    merged = [found[0]]
+    for low, high in found[1:]:
+        if low <= merged[-1][1] + 4.0:
+            merged[-1] = (merged[-1][0], high)
+        else:
+            merged.append((low, high))
+    wide = [(low - 4.0, high + 4.0) for low, high in merged]
+    text = ", ".join(f"{a:.0f} to {b:.0f} ns" for a, b in wide)
+    estimate.flag(
+        "after-flash",
+        f"coincidences stand out at {text}: light that one detector sends to the other; these delays are masked",
+        "--no-after-flash keeps them",
+    )
+    estimate.diagnostics["after_flash_ns"] = wide
+    return wide
 
 
 def _no_dip(estimate: Estimate, edges: Any, counts: Any, expected: Any) -> float:

@@ -34,6 +34,7 @@ class G2Settings(Settings):
         "auto", "Bunching exponentials in the model (two levels: 0, three levels: 1)."
     )
     state: str = option("", "State of a stored histogram (bright, dim); empty: each.")
+    after_flash: bool = option(True, "Look for after-flash of the detectors and mask it.")
     mask: tuple[str, ...] = option((), "Delays left out, LOW:HIGH in ns (after-flash).")
     longest_lag: float = option(
         1.0, "Longest lag of the logarithmic g2; 0: none.", units="s", ge=0, le=1e4
