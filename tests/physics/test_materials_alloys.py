@@ -144,3 +144,31 @@ def test_two_equal_members_share_the_stack() -> None:
     weights = stack_weights(np.array([target + wrong, target + wrong, target + 5 * wrong]), target)
     assert weights.sum() == pytest.approx(1.0)
     assert weights[:2].min() > 0.2
+
+
+def two_levels(count: int, dear: int, seed: int, *, shuffled: bool) -> tuple[float, float, str]:
+    from matterscope.materials.alloy_fidelity import learn_two_fidelities
+
+    rng = np.random.default_rng(seed)
+    rows = compounds({"A": 2, "B": 8, "X": 2}, count, seed)
+    bases = tuple(SiteBasis(d) for d in descriptors(SPECIES))
+    cheap = law(*rows, 0.8) + 0.3 * np.sin(9 * rows[1][:, 0]) * rows[0][:, 0]
+    truth = cheap + 0.5 + 0.3 * rows[2][:, 0]
+    low = rng.permutation(cheap) if shuffled else cheap
+    high = np.where(np.arange(count) < dear, truth, np.nan)
+    fitted = learn_two_fidelities(rows, low, high, bases)
+    asked = tuple(f[dear:] for f in rows)
+    value, _ = fitted.predict(asked, low[dear:])
+    error = float(np.sqrt(np.mean((value - truth[dear:]) ** 2)))
+    return error, fitted.losses["alone"], fitted.method
+
+
+def test_cheap_values_help_when_they_are_related_to_the_dear_ones() -> None:
+    error, alone, method = two_levels(60, 14, 0, shuffled=False)
+    assert method == "delta"
+    assert error < 0.5 * alone
+
+
+def test_shuffled_cheap_values_are_left_alone() -> None:
+    _, _, method = two_levels(60, 20, 1, shuffled=True)
+    assert method == "alone"
