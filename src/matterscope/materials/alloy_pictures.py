@@ -121,7 +121,7 @@ def property_map_picture(plan: Plan, best: FloatMap, density: IntMap, answer: Es
     front = answer.tables.get("pareto_front")
     layers: list[Layer] = [image(shown, *plan.map_ranges, short(colour))]
     if front is not None and len(front):
-        layers.append(points(front[x_name], front[y_name], "Pareto front", "flagged", size=12))
+        layers.append(points(front[x_name], front[y_name], "Pareto front", "flagged", size=5))
     panels = [
         Panel(layers, x_label=with_unit(x_name, units), y_label=with_unit(y_name, units),
               color_label=f"largest {short(colour)}", title="all compounds"),
@@ -156,10 +156,10 @@ def species_picture(species: pd.DataFrame) -> Picture:
     )  # fmt: skip
 
 
-def ternary_picture(plan: Plan, best: pd.Series) -> Picture | None:
-    """Return the probability of passing over the ternary of the three B species of the best compound.
+def ternary_picture(plan: Plan, listed: pd.DataFrame) -> Picture | None:
+    """Return the probability of passing over the ternary of three B species.
 
-    A and X stay those of the best compound; species of B beyond three stay out.
+    They are the three most frequent in the list of the best; A and X stay those of the best compound.
     """
     from matterscope.materials.compositions import parse_formula
     from matterscope.materials.rules import joint_draws, joint_probability
@@ -168,8 +168,10 @@ def ternary_picture(plan: Plan, best: pd.Series) -> Picture | None:
     grid = plan.space.grids[1]
     if len(grid.species) < 3 or grid.steps < 2 or not plan.rules:
         return None
-    found = parse_formula(str(best["formula"]))
-    shares = sorted(grid.species, key=lambda s: -found["B"].get(s, 0.0))[:3]
+    parsed = [parse_formula(str(f)) for f in listed["formula"].head(50)]
+    found = parsed[0]
+    weight = {s: sum(c["B"].get(s, 0.0) for c in parsed) for s in grid.species}
+    shares = sorted(grid.species, key=lambda s: -weight[s])[:3]
     corner = [grid.species.index(s) for s in shares]
     counts = {
         s: np.array([[round(found[s].get(n, 0.0) * g.steps) for n in g.species]])
@@ -202,8 +204,8 @@ def ternary_picture(plan: Plan, best: pd.Series) -> Picture | None:
         mask = (chance >= low) & (chance < high)
         if mask.any():
             label = f"P {low:g}–{min(high, 1):g}"
-            layers.append(points(horizontal[mask], vertical[mask], label, role, size=60))
-    layers.append(text([-0.04, 1.04, 0.5], [-0.05, -0.05, 0.92], shares))
+            layers.append(points(horizontal[mask], vertical[mask], label, role, size=9))
+    layers.append(text([-0.07, 1.07, 0.5], [-0.07, -0.07, 0.93], shares))
     panel = Panel(layers, equal=True, x_range=(-0.15, 1.15), y_range=(-0.12, 1.0))
     rest = {s: "".join(found[s]) for s in "AX"}
     return Picture(

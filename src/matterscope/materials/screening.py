@@ -312,7 +312,7 @@ def _pictures(
     )  # fmt: skip
     answer.pictures.append(species_picture(answer.tables["species"]))
     if "best" in answer.tables and len(answer.tables["best"]):
-        picture = ternary_picture(plan, answer.tables["best"].iloc[0])
+        picture = ternary_picture(plan, answer.tables["best"])
         if picture is not None:
             answer.pictures.append(picture)
 
