@@ -20,7 +20,7 @@ from matterscope.core.errors import DataError, ReadError
 from matterscope.io import read
 from matterscope.io.formats import FORMATS
 
-MUTATIONS = 120
+MUTATIONS = 80
 SECONDS = 2.0
 """One damaged file may take this long, the rule of the project."""
 

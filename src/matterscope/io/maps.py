@@ -87,7 +87,8 @@ def _mat(path: Path) -> xr.Dataset:
             got=rate.shape,
             expected=(y.size, x.size),
         )
-    clock = float(np.ravel(data["clockRate"])[0]) if np.size(data.get("clockRate")) == 1 else None
+    rate_entry = np.ravel(data.get("clockRate", []))
+    clock = float(rate_entry[0]) if rate_entry.size == 1 else None
     return _map(
         rate, x, y, "µm", "counts/s", {"columns": str(stored.get("columnNames", ""))}, clock
     )
