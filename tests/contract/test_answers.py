@@ -32,6 +32,16 @@ def pattern(tmp_path):
     return [made(tmp_path, "scattering simulate", "patterns.*", n=5, pixels=65)]
 
 
+def energies(tmp_path):
+    path = tmp_path / "energies.csv"
+    rows = ["V_Cd,0,2.67,Cd", "V_Cd,-1,3.212,Cd", "V_Cd,-2,3.611,Cd", "Cd_i,2,0.9,", "Cd_i,0,3.5,"]
+    path.write_text("\n".join(["defect,charge,energy,atoms_removed", *rows]))
+    return [path]
+
+
+BANDS = {"gap": 1.5, "electron_mass": 0.1, "hole_mass": 0.8, "volume_per_site": 35.0}
+
+
 def nothing(tmp_path):
     return []
 
@@ -48,6 +58,10 @@ SCENES = {
     "emitters plan": (nothing, {"ions": 200, "scan": False}),
     "scattering simulate": (nothing, {"n": 4, "pixels": 65}),
     "scattering density": (pattern, {}),
+    "materials diagram": (energies, BANDS),
+    "materials fermi": (energies, BANDS),
+    "materials levels": (nothing, {"host": ("CdTe",), "impurity": ("Cu",), "site": ("Cd",)}),
+    "materials correct": (nothing, {"charge": 2, "epsilon": (10.4,), "length": (13.1,)}),
     "materials enumerate": (nothing, {}),
     "materials slme": (nothing, {"sq": ("1.5",)}),
 }  # fmt: skip

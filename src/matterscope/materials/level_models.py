@@ -275,7 +275,7 @@ class LevelModel:
 
     def _host_spread(self) -> Array:
         every = self.rows.drop_duplicates("host")[["gap", "lattice"]].to_numpy(dtype=float)
-        return np.maximum(every.std(0), 1e-6)
+        return np.asarray(np.maximum(every.std(0), 1e-6))
 
     # ------------------------------------------------------------ answers
     def condition(self) -> LevelModel:

@@ -6,6 +6,7 @@ estimate per defect with its coherent level vector, or one for the corrected tab
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, ReadError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
+from matterscope.core.pictures import Picture
 from matterscope.io.tables import Column, read_table
 from matterscope.materials.correcting import correct_table
 from matterscope.materials.formation_energies import label_of, levels_to_energies, lower_hull
-from matterscope.materials.hosts import find_host, host_table, natural_valence_band
+from matterscope.materials.hosts import Host, find_host, host_table, natural_valence_band
 from matterscope.materials.level_features import Known
 from matterscope.materials.level_models import LevelModel, Prediction
 from matterscope.materials.level_persistence import load_levels
@@ -178,17 +180,23 @@ def _predict(
         }
         answer.tables["levels"] = mine
         answer.provenance |= provenance
-        shown = mine.rename(columns={"low_68": "low", "high_68": "high"})
-        answer.pictures.append(
-            ladder_picture(
-                shown,
-                {h: v.gap for h, v in hosts.items()},
-                {h: natural_valence_band(v) if len(hosts) > 1 else 0.0 for h, v in hosts.items()},
+        answer.pictures.append(_ladder(mine, hosts))
+        if index == 0 and len(places) > 1:
+            answer.pictures.append(
+                replace(_ladder(table, hosts), name="ladders", title="All defects asked about")
             )
-        )
         answers.append(answer)
         call.progress(index + 1, len(places), "defects")
     return answers
+
+
+def _ladder(levels: pd.DataFrame, hosts: dict[str, Host]) -> Picture:
+    """Return the ladder of these levels; several hosts share the scale of free atoms."""
+    shown = levels.rename(columns={"low_68": "low", "high_68": "high"})
+    several = levels["host"].nunique() > 1
+    gaps = {name: host.gap for name, host in hosts.items()}
+    offsets = {name: natural_valence_band(host) if several else 0.0 for name, host in hosts.items()}
+    return ladder_picture(shown, gaps, offsets)
 
 
 def level_rows(
