@@ -12,6 +12,7 @@ from matterscope.physics.fourier import (
     disks_amplitude,
     structure_factor,
 )
+from matterscope.scattering.deviance import expected_deviance
 from matterscope.scattering.disks import Disks, Recipe, align, place
 from matterscope.scattering.observables import first_moment, ring_averages
 from matterscope.scattering.refinement import (
@@ -20,7 +21,6 @@ from matterscope.scattering.refinement import (
     Structure,
     _pack,
     _unpack,
-    expected_deviance,
     intensity,
 )
 from matterscope.scattering.speckle import Beamline, detect, published_grid, raster

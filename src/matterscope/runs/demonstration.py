@@ -88,6 +88,21 @@ STEPS: tuple[Step, ...] = (
         inputs=lambda done: [artifact(done["stream"])],
         truth=_told("stream", "g2_zero"),
     ),
+    Step(
+        "A speckle pattern of a dozen unequal disks",
+        "Ten photons per pixel behind a beam stop; the structure lies in a file that the answer never reads.",
+        "scattering simulate",
+        config={"kind": "disks", "n": 12, "photons": 10.0},
+        name="speckle",
+        show=0,
+    ),
+    Step(
+        "How many disks, where, and how large?",
+        "No training: the disks are fitted to the counts and must explain every pixel within its noise.",
+        "scattering density",
+        inputs=lambda done: [artifact(done["speckle"])],
+        truth=_told("speckle", "disk_number", "disk_radius"),
+    ),
 )
 
 

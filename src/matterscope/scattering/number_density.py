@@ -56,7 +56,6 @@ def infer_density(inputs: list[Input], settings: DensitySettings, call: Call) ->
             answers.append(follow(given, stream, settings, call))
             continue
         for frame in stream:
-            call.progress(frame.index, frame.total, "frames")
             answers.append(answer_frame(frame, given, settings, call))
             call.progress(frame.index + 1, frame.total, "frames")
     return answers

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 
 from matterscope.physics.fourier import TABLE_STEP, bessel_tables
+from matterscope.scattering.deviance import expected_deviance, poisson_deviance
 
 Floats = NDArray[np.float64]
 
@@ -269,52 +270,6 @@ def _blurred(structure: Structure, counts: Counts, mode: int) -> tuple[Floats, F
     return np.asarray(smooth, dtype=float), np.ascontiguousarray(planes[row, column])
 
 
-def deviance(value: Floats, mean: Floats) -> float:
-    """Return the Poisson deviance 2 Σ [y ln(y/μ) − (y − μ)].
-
-    Examples
-    --------
-    >>> deviance(np.array([2.0, 0.0]), np.array([2.0, 1.5]))
-    3.0
-    """
-    return float(2.0 * (special.xlogy(value, value / mean) - (value - mean)).sum())
-
-
-@cache
-def _deviance_moments() -> tuple[Floats, Floats, Floats]:
-    log_mean = np.linspace(np.log(1e-5), np.log(60.0), 400)
-    mean = np.exp(log_mean)[:, None]
-    k = np.arange(0.0, 160.0)[None, :]
-    probability = np.exp(special.xlogy(k, mean) - mean - special.gammaln(k + 1))
-    each = 2.0 * (special.xlogy(k, k / mean) - (k - mean))
-    first = (probability * each).sum(axis=1)
-    return log_mean, first, (probability * each**2).sum(axis=1) - first**2
-
-
-def expected_deviance(mean: Floats) -> tuple[float, float]:
-    """Return mean and standard deviation of the Poisson deviance under the means μ.
-
-    Exact sums below μ = 60; above, E = 1 + 1/(6μ) and Var = 2 (1 + 1/(3μ)). At low counts E per
-    pixel is far from 1, which is why χ² says nothing there.
-
-    Examples
-    --------
-    >>> e, s = expected_deviance(np.full(100, 50.0))
-    >>> abs(e / 100 - 1.0) < 0.01, abs(s / 200**0.5 - 1.0) < 0.02
-    (True, True)
-    """
-    log_mean, first, second = _deviance_moments()
-    where = np.log(np.maximum(mean, 1e-5))
-    high = mean > 60.0
-    each = np.where(
-        high, 1.0 + 1.0 / (6.0 * np.maximum(mean, 1.0)), np.interp(where, log_mean, first)
-    )
-    variance = np.where(
-        high, 2.0 * (1.0 + 1.0 / (3.0 * np.maximum(mean, 1.0))), np.interp(where, log_mean, second)
-    )
-    return float(each.sum()), float(np.sqrt(variance.sum()))
-
-
 def _pack(structure: Structure, freedom: Freedom) -> Floats:
     radii = structure.radius if freedom.radii else structure.radius[:1]
     centre = structure.offset if freedom.centre else ()
@@ -427,7 +382,7 @@ def _normal(
         return float(((shifted - trial) ** 2 / denominator).sum())
 
     def likelihood(trial: Floats) -> float:
-        return deviance(np.maximum(shifted, 0.0), trial)
+        return poisson_deviance(np.maximum(shifted, 0.0), trial)
 
     return normal, jacobian.T @ residual - gradient, likelihood if fisher else squares
 
@@ -466,7 +421,7 @@ def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: i
     information = jacobian.T @ jacobian
     information[np.diag_indices_from(information)] += curvature
     shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
-    cost = deviance(shifted, mean)
+    cost = poisson_deviance(shifted, mean)
     expected, spread = expected_deviance(mean)
     score = cost + penalty + _occam(structure, freedom, information)
     return Fit(structure, freedom, cost, expected, spread, information, score, iterations)
