@@ -42,6 +42,14 @@ def energies(tmp_path):
 BANDS = {"gap": 1.5, "electron_mass": 0.1, "hole_mass": 0.8, "volume_per_site": 35.0}
 
 
+def crystal(tmp_path):
+    path = tmp_path / "nio.vasp"
+    path.write_text(
+        "NiO\n1.0\n0 2.09 2.09\n2.09 0 2.09\n2.09 2.09 0\nNi O\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+    )
+    return [path]
+
+
 def nothing(tmp_path):
     return []
 
@@ -50,6 +58,7 @@ SCENES = {
     "check": (lambda tmp: [DEMO], {}),
     "spectra infer": (lambda tmp: [f"{DEMO}:CuO"], {}),
     "spectra simulate": (nothing, {"ion": "Ni2+", "engine": "multiplet", "ten_dq": 1.1}),
+    "spectra decks": (crystal, {"codes": ("feff", "vasp")}),
     "spectra compare": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O"], {}),
     "spectra mixture": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O", f"{DEMO}:CaCuO2"], {"components": 2, "draws": 20}),
     "spectra reduce": (lambda tmp: [f"{DEMO}:CuO"], {}),
@@ -67,6 +76,9 @@ SCENES = {
 }  # fmt: skip
 ELSEWHERE = {
     "spectra train": "needs a data set of spectra with structures",
+    "spectra fuse": "needs a built set; tests/unit/test_spectra_fusion.py",
+    "spectra search": "needs a built set; tests/unit/test_spectra_search.py",
+    "spectra crystal-field": "a fit of many CPU seconds; tests/unit/test_spectra_crystal_field.py",
     "spectra build": "runs a relaxer and FEFF for minutes",
 }
 """Verbs without a scene: their contract is held by tests of their own, with the reason."""

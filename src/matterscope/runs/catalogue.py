@@ -65,7 +65,7 @@ VERBS: dict[str, Verb] = {
         metavar="STRUCTURE",
     ),
     "spectra decks": Verb(
-        "matterscope.spectra.decks:convert_decks",
+        "matterscope.spectra.jobs:convert_decks",
         "matterscope.spectra.settings:DecksSettings",
         "Write inputs for FEFF, FDMNES, VASP, OCEAN and XSpectra, or read their results.",
         metavar="STRUCTURE",

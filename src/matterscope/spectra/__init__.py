@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy(
         "map": ("maps:map_pixels", "MapSettings"),
         "mixture": ("unmixing:unmix", "MixtureSettings"),
         "reduce": ("preparation:reduce", "ReduceSettings"),
-        "decks": ("decks:convert_decks", "DecksSettings"),
+        "decks": ("jobs:convert_decks", "DecksSettings"),
         "fuse": ("fusing:fuse_set", "FuseSettings"),
         "crystal_field": ("multiplet_fit:fit_crystal_field", "CrystalFieldSettings"),
         "search": ("searching:search_set", "SearchSettings"),

@@ -144,7 +144,9 @@ def _collect(
     for _, seen in parts:
         stream = stream_of(seen)
         own = set(blocks_of(stream)) & set(fusion.bases)
-        mu = seen.normalised.mu if seen.normalised is not None else seen.raw
+        # L2,3 are compared as white lines: flattening to a post-edge would bend them
+        flat = seen.normalised is not None and not stream.endswith("_L23")
+        mu = seen.normalised.mu if flat and seen.normalised is not None else seen.raw
         found = stream_blocks(stream, seen.energy, mu) if own else {}
         if not own:
             estimate.flag(

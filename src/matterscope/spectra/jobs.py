@@ -18,10 +18,11 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, ReadError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import sha256_of, write_text
-from matterscope.core.pictures import Panel, Picture, line
+from matterscope.core.pictures import Panel, Picture, line, points
 from matterscope.io.measurement import write
 from matterscope.io.reading import read
 from matterscope.io.structures import read_structure
+from matterscope.physics.structures import cluster
 from matterscope.spectra.settings import DecksSettings
 from matterscope.spectra.simulators.feff import Feff
 
@@ -85,7 +86,6 @@ def write_decks(job: Job, code: str) -> dict[str, str]:
 
 
 def _feff(job: Job) -> dict[str, str]:
-    from matterscope.physics.structures import cluster
     from matterscope.spectra.simulators.feff import MARGIN, write_deck
 
     engine = Feff(radius=job.radius)
@@ -305,12 +305,26 @@ def _write(estimate: Estimate, path: Path, settings: DecksSettings, call: Call) 
     estimate.tables["files"] = table
     estimate.diagnostics |= {"artifacts": artifacts, "absorber": job.absorber, "site": job.site}
     estimate.quantities["files"] = Quantity(len(rows), "1", reason="counted")
+    estimate.pictures.append(_surroundings(job))
     if edge in ("L2", "L3", "L23") and element in ("Mn", "Fe", "Co", "Ni", "Cu"):
         estimate.flag(
             "multiplets-missing",
             f"none of these codes makes the multiplets of {element} L2,3 as written here",
             "spectra simulate --engine multiplet",
         )
+
+
+def _surroundings(job: Job) -> Picture:
+    """Draw how many atoms of which element stand at which distance from the absorber."""
+    around = cluster(job.atoms, job.site, job.radius)
+    layers = []
+    for k, z in enumerate(sorted(set(around.numbers[1:].tolist()))):
+        far = np.round(around.distances[1:][around.numbers[1:] == z], 2)
+        places, counts = np.unique(far, return_counts=True)
+        layers.append(points(places, counts, str(chemical_symbols[z]), f"series{k % 8}"))
+    panel = Panel(tuple(layers), "distance from the absorber (Å)", "atoms")
+    title = f"Surroundings of {job.absorber} {job.site}"
+    return Picture("surroundings", title, (panel,), "What the real-space codes are given.")
 
 
 def _parse(estimate: Estimate, path: Path, selector: str, call: Call) -> None:
