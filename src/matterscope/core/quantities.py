@@ -32,6 +32,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
         "element and edge that a spectrum shows, by position, header and neighbours",
     ),
     "coordination_f1": ("1", "macro-averaged F1 of the coordination number on groups left out"),
+    "oxidation_mae": ("1", "mean absolute error of standards predicted without themselves"),
     "bond_mae": ("Å", "mean absolute error of the bond length on groups left out"),
     # spectra: simulation
     "structures": ("1", "structures in a built set"),

@@ -56,6 +56,23 @@ VERBS: dict[str, Verb] = {
         "train, score and calibrate a model on spectra with structures",
         metavar="FOLDER",
     ),
+    "spectra compare-features": Verb(
+        "matterscope.spectra.featurization:compare_features",
+        "matterscope.spectra.settings:CompareFeaturesSettings",
+        "which description of a spectrum survives shift, noise, slope and self-absorption",
+        metavar="FOLDER",
+    ),
+    "spectra oxidation": Verb(
+        "matterscope.spectra.standards:calibrate_oxidation",
+        "matterscope.spectra.settings:OxidationSettings",
+        "oxidation state from the edge position, calibrated on standards of known state",
+        "together",
+    ),
+    "spectra explain": Verb(
+        "matterscope.spectra.interpretation:explain_answer",
+        "matterscope.spectra.settings:ExplainSettings",
+        "which energies decided an answer, and which known structures look like it",
+    ),
     # spectra: simulation and data sets
     "spectra simulate": Verb(
         "matterscope.spectra.simulation:simulate_edge",

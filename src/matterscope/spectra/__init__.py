@@ -22,5 +22,8 @@ __getattr__, __dir__, __all__ = lazy(
         "infer": ("inference:infer_structure", "InferSettings"),
         "train": ("training:train_model", "TrainSettings"),
         "assess": ("quality:assess", ""),
+        "compare_features": ("featurization:compare_features", "CompareFeaturesSettings"),
+        "oxidation": ("standards:calibrate_oxidation", "OxidationSettings"),
+        "explain": ("interpretation:explain_answer", "ExplainSettings"),
     },
 )

@@ -52,20 +52,25 @@ def half_step(energy: ArrayLike, mu: ArrayLike, level: float | None = None) -> f
     return first_crossing(grid, values, 0.5 * level)
 
 
+REFERENCE_TAIL = (100.0, 135.0)
+"""Energies (eV) from E½ whose median is the post-edge level, where a spectrum reaches them."""
+
+
 def aligned_shape(
     energy: ArrayLike, mu: ArrayLike, window: str | ArrayLike, start: float | None = None
 ) -> tuple[Floats, float]:
-    """Return μ(E½ + ε)/level on a window, and E½.
+    """Return μ(E½ + ε) on a window, and E½.
 
-    The level is the median over the last fifth of the window itself, so a spectrum that was measured
-    much further is treated as one that ends there; E½ and level are iterated to agreement. The left
-    end is filled with the first value measured; at the right nothing is invented: a spectrum that
-    ends early gives NaN there.
+    E½ is the crossing of half the level at 100–135 eV above it, so a spectrum that was measured
+    further gives the same E½ as one that ends there; one that ends before is taken at its word as
+    edge-normalised (level 1). The shape itself keeps its normalisation: heights carry information
+    that a division by the tail would lose. The left end is filled with the first value measured;
+    at the right nothing is invented: a spectrum that ends early gives NaN there.
 
     Parameters
     ----------
     energy, mu : arrays of shape (n,), eV and 1
-        The spectrum with its pre-edge at zero.
+        The edge-normalised spectrum.
     window : str or array of shape (m,), eV
         A key of `WINDOWS`, or energies relative to E½.
     start : float, optional
@@ -74,22 +79,21 @@ def aligned_shape(
     Returns
     -------
     shape : array of shape (m,), 1
-        1 at the level of the window's tail.
+        Edge-normalised.
     position : float, eV
         E½; NaN when there is no edge.
     """
     grid, values = np.asarray(energy, dtype=float), np.asarray(mu, dtype=float)
     offsets = WINDOWS[window] if isinstance(window, str) else np.asarray(window, dtype=float)
     keep = grid >= (grid[0] if start is None else start - 30.0)
-    position, level = start if start is not None else half_step(grid, values), float("nan")
-    for _ in range(4):
-        tail = (grid >= position + (1 - TAIL) * offsets[-1]) & (grid <= position + offsets[-1])
-        if not tail.any():
-            break
-        level = float(np.median(values[tail]))
-        position = first_crossing(grid[keep], values[keep], 0.5 * level)
+    position = first_crossing(grid[keep], values[keep], 0.5)
+    if grid[-1] >= position + REFERENCE_TAIL[0] + 10.0:
+        for _ in range(3):
+            tail = (grid >= position + REFERENCE_TAIL[0]) & (grid <= position + REFERENCE_TAIL[1])
+            level = float(np.median(values[tail]))
+            position = first_crossing(grid[keep], values[keep], 0.5 * level)
     wanted = position + offsets
-    shape = np.interp(wanted, grid, values / level)
+    shape = np.interp(wanted, grid, values)
     # one step of slack: grids rarely end exactly on the window
     shape[wanted > grid[-1] + 2.0] = np.nan
     return shape, position

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.physics.curves import cumulative_shape
+from matterscope.physics.curves import cumulative_shape, gaussian_smooth
 from matterscope.spectra.alignment import WINDOWS
 
 Floats = NDArray[np.float64]
@@ -99,6 +99,8 @@ class Nuisance:
     """Largest Gaussian standard deviation added (eV)."""
     sharpening: float = 0.6
     """Largest unsharp-mask strength (HERFD is narrower than theory); 0 switches it off."""
+    scale: float = 0.03
+    """Largest error of the edge step, as a share."""
     slope: float = 0.06
     """Largest slope error, share of the edge step per 50 eV."""
     self_absorption: tuple[float, float] = (-0.02, 0.10)
@@ -121,7 +123,8 @@ def perturb(
 ) -> Singles:
     """Return each shape through its own random nuisances, on the same window.
 
-    Broadening by a Gaussian, sharpening x + s (x − G x), slope μ (1 + b ε/50), and self-absorption
+    Broadening by a Gaussian, sharpening x + s (x − G x), scale and slope
+    μ (1 + g)(1 + b ε/50), and self-absorption
     μ' = μ (1 + a)/(1 + a μ).
     """
     x = np.asarray(shapes, dtype=np.float32)
@@ -137,10 +140,54 @@ def perturb(
     strength = rng.uniform(0, nuisance.sharpening, (int(sharp.sum()), 1)).astype(np.float32)
     out[sharp] = x[sharp] + strength * (x[sharp] - x[sharp] @ kernels[2])
     bend = rng.uniform(-nuisance.slope, nuisance.slope, (len(x), 1)).astype(np.float32)
-    out = out * (1 + bend * ramp)
+    gain = rng.uniform(-nuisance.scale, nuisance.scale, (len(x), 1)).astype(np.float32)
+    out = out * (1 + gain) * (1 + bend * ramp)
     a = rng.uniform(*nuisance.self_absorption, (len(x), 1)).astype(np.float32)
     out = out * (1 + a) / (1 + a * out)
     if nuisance.noise:
         level = rng.uniform(0, nuisance.noise, (len(x), 1)).astype(np.float32)
         out = out + level * rng.standard_normal(out.shape, dtype=np.float32)
     return np.asarray(out, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One thing that an instrument does, as applied to the test spectra."""
+
+    shift: float = 0.0
+    broadening: float = 0.0
+    noise: float = 0.0
+    slope: float = 0.0
+    self_absorption: float = 0.0
+
+
+DISTORTIONS: dict[str, Distortion] = {
+    "clean": Distortion(),
+    "+2 eV": Distortion(shift=2.0),
+    "+3 eV": Distortion(shift=3.0),
+    "noise 1 %": Distortion(noise=0.01),
+    "noise 3 %": Distortion(noise=0.03),
+    "slope +5 %": Distortion(slope=0.05),
+    "self-absorption 10 %": Distortion(self_absorption=0.10),
+    "1 eV broader, +2 eV, noise 1 %": Distortion(shift=2.0, broadening=1.0, noise=0.01),
+}
+"""Name → what is done to the test spectra (eV, shares of the edge step, share per 50 eV)."""
+
+
+def distort(
+    energy: Floats, mu: Floats, how: Distortion, centre: float, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return (energy, mu) as an instrument with this distortion would have given them.
+
+    Slope: μ (1 + b (E − centre)/50); self-absorption: μ (1 + a)/(1 + a μ), which flattens the white
+    line as a thick sample does.
+    """
+    y = gaussian_smooth(energy, mu, how.broadening)
+    if how.slope:
+        y = y * (1 + how.slope * (energy - centre) / 50.0)
+    if how.self_absorption:
+        a = how.self_absorption
+        y = y * (1 + a) / (1 + a * y)
+    if how.noise:
+        y = y + how.noise * rng.standard_normal(y.size)
+    return energy + how.shift, y

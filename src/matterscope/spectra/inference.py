@@ -20,7 +20,7 @@ from matterscope.spectra.aligned import Answer, WindowModel, answer, window_for
 from matterscope.spectra.alignment import WINDOWS
 from matterscope.spectra.features import Nuisance
 from matterscope.spectra.models import PREDICTORS, Model, choose
-from matterscope.spectra.quality import SEVERE, Examined, examine_all, verdict_of
+from matterscope.spectra.quality import SEVERE, Examined, examine_all, is_simulated, verdict_of
 from matterscope.spectra.trainingsets import COORDINATIONS
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ MEASURED = Nuisance(broadening=1.0, sharpening=0.0, slope=0.03, self_absorption=
 """What may stand between a measured spectrum and its true shape; theory is broader than HERFD."""
 FAR = 1.0
 """Percentile of the training population beyond which an answer is refused (1 is its edge)."""
+NEAR = 0.975
+"""Percentile from which the answer is flagged: so many good spectra lie inside."""
+LONG = 2.05
+"""Å; oxides whose edge is that of Cu(I) have shorter bonds (two-fold, 1.85 Å)."""
 EDGE_BY_STATE: dict[str, dict[int, float]] = {"Cu:K": {1: 2.5, 2: 6.5, 3: 9.5}}
 """E½ − table (eV) of measured oxides; a mis-set axis disagrees with the shape by more than 5 eV."""
 
@@ -164,8 +168,8 @@ def _aligned(
             "window_too_short", message, f"measure at least {least:.0f} eV beyond the edge"
         )
         return _refuse(estimate, message)
-    simulated = bool(seen.dataset.attrs.get("engine"))
-    nuisance = MEASURED if settings.marginalise and not simulated else None
+    simulated = is_simulated(seen.dataset)
+    nuisance = MEASURED if settings.marginalise else None
     found = answer(seen, available[window], call, nuisance)
     estimate.diagnostics |= {
         "window": window,
@@ -199,6 +203,14 @@ def _gates(
     """Flag what lies outside the model; return the reason of a refusal, or an empty string."""
     reasons = []
     limit = model.calibration.shell_threshold
+    simulation = str(seen.dataset.attrs.get("simulated") or "")
+    if simulation:
+        message = "The spectrum is simulated by an engine that the model was not trained on; edges of two engines differ by 1–2 eV."
+        estimate.flag(
+            "other_engine",
+            message,
+            "compare engines on a standard; the interval holds an alignment error of 1 eV",
+        )
     if found.shell < limit:
         message = f"The shape is not that of an oxygen shell (probability {found.shell:.0%}, below {limit:.0%})."
         estimate.flag("not_oxygen", message, "train a model on this chemistry")
@@ -211,6 +223,9 @@ def _gates(
             "train a model on this chemistry, or check the normalisation",
         )
         reasons.append(message)
+    elif found.as_measured > NEAR:
+        message = "The shape, as measured, lies at the rim of what the model was trained on."
+        estimate.flag("rim_of_training", message, "treat the answer with care")
     if found.disagreement > 2 * model.calibration.doubt_threshold:
         message = f"The members of the ensemble disagree by {found.disagreement:.3f} Å."
         estimate.flag(
@@ -220,6 +235,12 @@ def _gates(
     if expected and not simulated:
         centre = float(sum(p * expected[k + 1] for k, p in enumerate(found.valence)))
         miss = seen.position - seen.table - centre
+        low, middle = seen.position - seen.table, 0.5 * (expected[1] + expected[2])
+        if low < middle + 0.5 and found.bond > LONG:
+            message = f"An edge as low as this with bonds as long as {found.bond:.2f} Å is typical of sulfides and metals; the model knows oxygen shells only."
+            estimate.flag(
+                "not_oxide_like", message, "check the composition before the answer is used"
+            )
         if abs(miss) > 4.0:
             message = f"E½ is {miss:+.1f} eV from where a shape of this oxidation state stands: the axis, or the sample, is not what it seems."
             estimate.flag("axis_disagrees", message, "measure a foil on the same axis")

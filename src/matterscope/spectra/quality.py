@@ -88,6 +88,11 @@ class Examined:
         return "WARN" if self.codes - NOTES else "PASS"
 
 
+def is_simulated(dataset: xr.Dataset) -> bool:
+    """Say whether a spectrum calls itself a simulation: its absolute energies mean little."""
+    return bool(dataset.attrs.get("simulated") or dataset.attrs.get("engine"))
+
+
 def examine(dataset: xr.Dataset, method: str = "auto") -> Examined:
     """Return everything that can be said about a spectrum before a model sees it."""
     energy = np.asarray(dataset["energy"].values, dtype=float)
@@ -206,7 +211,7 @@ def _name_edge(seen: Examined) -> None:
     elif best["probability"] < 0.6:
         message = f"The edge is {seen.element} {seen.edge} with only {best['probability']:.0%}."
         seen.flag("edge_uncertain", message, "name it in the header")
-    simulated = bool(seen.dataset.attrs.get("engine"))
+    simulated = is_simulated(seen.dataset)
     if not simulated and not OFFSETS[0] <= offset <= OFFSETS[1]:
         message = f"E½ = {seen.position:.1f} eV lies {offset:+.1f} eV from the tabulated {seen.element} {seen.edge} edge."
         seen.flag(

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from matterscope.physics.curves import first_crossing, gaussian_smooth
+
 Floats = NDArray[np.float64]
 
 PRE_EDGE = (-150.0, -30.0)
@@ -72,7 +74,8 @@ def locate_rise(energy: ArrayLike, mu: ArrayLike) -> Rise:
     index = np.clip(np.arange(fine.size)[:, None] + [-far, -near, near, far], 0, fine.size)
     sums = total[index]
     contrast = (sums[:, 3] - sums[:, 2]) / (far - near) - (sums[:, 1] - sums[:, 0]) / (far - near)
-    contrast[(fine < grid[0]) | (fine > grid[-1])] = 0.0
+    # a jump of the first points is no edge: it has no side before it
+    contrast[(fine < grid[0] + 2.0) | (fine > grid[-1])] = 0.0
     best = int(np.argmax(contrast))
     scatter = point_scatter(grid, values)
     low, high = max(best - round(8 / step), 0), best + round(8 / step)
@@ -183,14 +186,20 @@ def _post_edge(grid: Floats, values: Floats, e0: float) -> tuple[Floats, tuple[f
     return fit, (float(start - e0), float(end - e0)), order
 
 
-def derivative_edge(energy: ArrayLike, mu: ArrayLike, e0: float, reach: float = 12.0) -> float:
-    """Return the energy (eV) of the steepest rise within `reach` of `e0`: reported, never aligned by."""
+def derivative_edge(
+    energy: ArrayLike, mu: ArrayLike, e0: float, reach: float = 12.0, smoothing: float = 0.3
+) -> float:
+    """Return the energy (eV) of the steepest rise within `reach` of `e0`, after Gaussian smoothing.
+
+    Reported, never aligned by: it jumps to a shoulder that grows.
+    """
     grid, values = np.asarray(energy, dtype=float), np.asarray(mu, dtype=float)
-    near = np.flatnonzero(np.abs(grid - e0) <= reach)
-    if near.size < 5:
+    inside = np.abs(grid - e0) <= reach + 3 * smoothing
+    if inside.sum() < 5:
         return float("nan")
-    slope = np.gradient(values, grid)[near]
-    return float(grid[near[int(np.argmax(slope))]])
+    fine = np.arange(e0 - reach, e0 + reach, 0.05)
+    smooth = gaussian_smooth(grid[inside], values[inside], smoothing)
+    return float(fine[int(np.argmax(np.gradient(np.interp(fine, grid[inside], smooth), fine)))])
 
 
 def integral_edge(energy: ArrayLike, mu: ArrayLike, low: float = 0.15, high: float = 1.0) -> float:
@@ -198,8 +207,6 @@ def integral_edge(energy: ArrayLike, mu: ArrayLike, low: float = 0.15, high: flo
 
     Capehart, Herbst, Mishra and Pinkerton, Phys. Rev. B 52, 7907 (1995).
     """
-    from matterscope.physics.curves import first_crossing
-
     levels = np.linspace(low, high, 60)
     crossings = np.array([first_crossing(energy, mu, level) for level in levels])
     known = np.isfinite(crossings)

@@ -160,6 +160,10 @@ class TrainSettings(Settings):
         ge=0,
         le=1,
     )
+    stress: bool = option(
+        True,
+        "Also score left-out spectra that are shifted, broader, noisy, tilted or self-absorbed.",
+    )
     licence: str = option("", "Licence of the training data, written into the card.")
 
 
@@ -255,3 +259,55 @@ class SearchSettings(Settings):
 
     folder: str = option("", "Folder of a built set (spectra build).")
     top: int = option(10, "Structures listed.", ge=1, le=200)
+
+
+class CompareFeaturesSettings(Settings):
+    """Settings of `spectra compare-features`."""
+
+    features: tuple[
+        Literal["raw", "cumulative", "derivative", "wavelet", "polynomial", "peaks"], ...
+    ] = option(
+        ("raw", "cumulative", "derivative", "wavelet", "polynomial"), "Descriptions compared."
+    )
+    models: tuple[Literal["kernel", "forest", "trees"], ...] = option(
+        ("kernel", "trees"), "Laplacian kernel ridge, random forest, extra trees."
+    )
+    distortions: tuple[str, ...] = option(
+        (
+            "clean",
+            "+2 eV",
+            "+3 eV",
+            "noise 1 %",
+            "noise 3 %",
+            "slope +5 %",
+            "self-absorption 10 %",
+            "1 eV broader, +2 eV, noise 1 %",
+        ),
+        "What is done to the test spectra.",
+    )
+    unaligned: bool = option(True, "Also compare descriptions on a fixed axis.")
+    window: WindowName = option("narrow", "Window of the aligned descriptions.")
+    split: Literal["material", "formula", "system"] = option(
+        "material", "What no fold shares: material, formula or chemical system."
+    )
+    folds: int = option(5, "Folds of the cross-validation.", ge=2, le=20)
+    sites: int = option(1000, "Sites drawn from the set; 0 takes all of them.", ge=0)
+    experiment: str = option(
+        "", "CSV of measured spectra: file, selector, coordination_number, bond_length."
+    )
+
+
+class ExplainSettings(Settings):
+    """Settings of `spectra explain`."""
+
+    model: str = option("", "Model file or name of a shipped model.")
+    width: float = option(2.5, "Width of the windows near the edge.", units="eV", ge=0.5, le=20)
+    dataset: str = option("", "Folder of the training set: shows its nearest structures.")
+    nearest: int = option(5, "Structures listed.", ge=1, le=100)
+    shapley: bool = option(False, "Also Shapley values of a forest fitted to the training set.")
+
+
+class OxidationSettings(Settings):
+    """Settings of `spectra oxidation`."""
+
+    states: str = option(..., "CSV with the columns label, state of the standards.", min_length=1)

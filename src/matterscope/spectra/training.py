@@ -25,8 +25,8 @@ from matterscope.learn.networks import Head, Network, Recipe, train_network
 from matterscope.learn.persist import Arrays, prefixed, save_model
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.aligned import CALIBRATION_GRID, FAMILY, Calibration, WindowModel
-from matterscope.spectra.alignment import WINDOWS
-from matterscope.spectra.features import Nuisance, perturb
+from matterscope.spectra.alignment import WINDOWS, aligned_shape
+from matterscope.spectra.features import DISTORTIONS, Nuisance, distort, perturb
 from matterscope.spectra.trainingsets import COORDINATIONS, SHELL, TrainingSet, load_set
 
 if TYPE_CHECKING:
@@ -92,9 +92,14 @@ def train_member(
     return train_network(shapes[rows], chosen, HEADS, plan.recipe, rng, augment)
 
 
-def train_unit(item: dict[str, Any], rng: np.random.Generator) -> Network:
-    """Train one member of one fold (a unit of work of `Call.map`)."""
-    return train_member(item["shapes"], item["targets"], item["rows"], item["plan"], rng)
+def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Train one member on one set of rows (a unit of work of `Call.map`): arrays and JSON data."""
+    member = train_member(item["shapes"], item["targets"], item["rows"], item["plan"], rng)
+    return {"arrays": member.as_arrays(), "meta": member.as_json()}
+
+
+def _members(units: list[dict[str, Any]]) -> Ensemble:
+    return Ensemble(tuple(Network.rebuild(u["arrays"], u["meta"]) for u in units))
 
 
 def predict_held(ensemble: Ensemble, shapes: Floats) -> Held:
@@ -115,16 +120,14 @@ def cross_validate(
 ) -> dict[str, Held]:
     """Return pooled out-of-fold predictions for the clean shapes and for every other view of them."""
     seen = {"clean": shapes, **(views or {})}
+    common = {"shapes": shapes, "targets": targets, "plan": plan}
+    items = [{**common, "rows": train} for train, _ in folds for _ in range(plan.members)]
+    units = call.map(train_unit, items, f"cross-validation {plan.window}")
     pooled: dict[str, Held] = {}
-    total = len(folds) * plan.members
-    for number, (train, test) in enumerate(folds):
-        members = []
-        for k in range(plan.members):
-            rng = generator(call.seed, f"fold {plan.window}", number * 1000 + k)
-            members.append(train_member(shapes, targets, train, plan, rng))
-            call.progress(number * plan.members + k + 1, total, f"cross-validation ({plan.window})")
+    for number, (_, test) in enumerate(folds):
+        ensemble = _members(units[number * plan.members : (number + 1) * plan.members])
         for name, view in seen.items():
-            held = predict_held(Ensemble(tuple(members)), view[test])
+            held = predict_held(ensemble, view[test])
             target = pooled.setdefault(name, _empty(len(shapes), held))
             for part, values in vars(held).items():
                 getattr(target, part)[test] = values
@@ -204,6 +207,25 @@ def score(
     }
 
 
+def distorted(training: TrainingSet, window: str, call: Call) -> dict[str, Floats]:
+    """Return the shapes (n, m) of the set after each distortion, aligned anew: what the test sees."""
+    result = {}
+    names = [n for n in DISTORTIONS if n != "clean"]
+    for number, name in enumerate(names):
+        rows = []
+        for i, (energy, mu) in enumerate(zip(training.energy, training.mu, strict=True)):
+            rng = generator(call.seed, f"distortion {name}", i)
+            centre = float(energy[0]) + 10.0
+            seen = distort(energy, mu, DISTORTIONS[name], centre, rng)
+            rows.append(aligned_shape(*seen, window, centre)[0])
+        result[name] = np.nan_to_num(np.array(rows), nan=1.0)
+        call.progress(number + 1, len(names), f"distorted test spectra ({window})")
+    shifts = call.rng("shift").uniform(-3.0, 3.0, len(training.energy))
+    moved = zip(training.energy, training.mu, shifts, strict=True)
+    result["random ±3 eV"] = np.array([aligned_shape(e + s, m, window)[0] for e, m, s in moved])
+    return result
+
+
 def groups_of(training: TrainingSet, split: str) -> NDArray[Any]:
     """Return the group of every site: its material, formula or chemical system."""
     table = {
@@ -236,12 +258,15 @@ def train_model(inputs: list[Input], settings: TrainSettings, call: Call) -> lis
         views = {}
         if nuisance is not None:
             views["nuisances"] = perturb(shapes, call.rng("view"), window, nuisance).astype(float)
+        if settings.stress:
+            views |= distorted(training, window, call)
         held = cross_validate(shapes, targets, folds, plan, call, views)
-        calibration = calibrate(targets, list(held.values()), rows)
+        calibrating = [held[name] for name in ("clean", "nuisances") if name in held]
+        calibration = calibrate(targets, calibrating, rows)
         model = _final(training, shapes, targets, plan, calibration, call)
         packed, meta[window] = model.pack()
         arrays |= prefixed(packed, window)
-        scores[window] = _scores(training, held, targets, calibration, folds)
+        scores[window] = _scores(training, held, targets, calibration, folds, calibrating)
         estimate.pictures.append(_parity(window, held["clean"], targets, rows))
         _tables(estimate, window, scores[window])
     card = _card(training, settings, meta, scores, call.seed)
@@ -280,12 +305,8 @@ def _final(
     calibration: Calibration,
     call: Call,
 ) -> WindowModel:
-    everything = np.arange(len(shapes))
-    members = []
-    for k in range(plan.members):
-        rng = generator(call.seed, f"final {plan.window}", k)
-        members.append(train_member(shapes, targets, everything, plan, rng))
-        call.progress(k + 1, plan.members, f"final ensemble ({plan.window})")
+    item = {"shapes": shapes, "targets": targets, "plan": plan, "rows": np.arange(len(shapes))}
+    units = call.map(train_unit, [item] * plan.members, f"final ensemble {plan.window}")
     own = training.oxygen
     good, classes = shapes[own], targets["coordination"][own]
     if plan.nuisance is not None:  # what instruments do is inside the domain
@@ -294,7 +315,7 @@ def _final(
     low, high = np.quantile(shapes[own], [0.05, 0.95], axis=0)
     return WindowModel(
         plan.window,
-        Ensemble(tuple(members)),
+        _members(units),
         fit_domain(good, classes),
         calibration,
         shapes[own].mean(axis=0),
@@ -309,6 +330,7 @@ def _scores(
     targets: dict[str, NDArray[Any]],
     calibration: Calibration,
     folds: list[tuple[Ints, Ints]],
+    calibrating: list[Held],
 ) -> dict[str, Any]:
     rows = training.oxygen
     result: dict[str, Any] = {name: score(h, targets, rows) for name, h in held.items()}
@@ -323,7 +345,9 @@ def _scores(
         "coordination_f1": macro_f1(targets["coordination"][rows], np.full(rows.sum(), most)),
         "bond_mae": float(np.mean(np.abs(bond - bond.mean()))),
     }
-    result["coverage"] = {name: fold_coverage(h, targets, rows, folds) for name, h in held.items()}
+    result["coverage"] = {
+        name: fold_coverage(h, targets, rows, folds, calibrating) for name, h in held.items()
+    }
     result["bootstrap"] = _bootstrap(training, held["clean"], targets)
     others = ~rows
     result["refused"] = {
@@ -340,14 +364,13 @@ def fold_coverage(
     targets: dict[str, NDArray[Any]],
     rows: NDArray[np.bool_],
     folds: list[tuple[Ints, Ints]],
+    views: list[Held],
     level: float = 0.9,
-    calibration_views: list[Held] | None = None,
 ) -> dict[str, float]:
     """Return coverage and mean width (Å) of bond intervals, each fold calibrated on the others.
 
     Per coordination number too: the intervals of a class are those of its predicted class.
     """
-    views = calibration_views or [held]
     low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for train, test in folds:
         inside = np.zeros(len(rows), dtype=bool)
