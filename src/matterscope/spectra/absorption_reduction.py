@@ -24,6 +24,8 @@ from matterscope.spectra.reduction import derivative_edge, point_scatter
 from matterscope.spectra.settings import ReduceSettings
 
 Array = NDArray[np.float64]
+DRIFT = 0.06
+"""Edge steps; repeats that differ by more than this have changed, whatever the mean says."""
 REFERENCES = [
     "Newville, Rev. Mineral. Geochem. 78, 33 (2014)",
     "Tröger et al., Phys. Rev. B 46, 3283 (1992)",
@@ -226,7 +228,18 @@ def merge(scans: list[Scan]) -> tuple[Scan, list[str], Array]:
         half_step(grid, kept.mean(axis=0)), first.element, first.edge, list(first.steps), first.seen,
     )  # fmt: skip
     left_out = [s.label for s, bad in zip(scans, odd, strict=True) if bad]
-    merged.step("merge", scans=[s.label for s in scans], left_out=left_out)
+    worst = np.abs(stack - centre)[:, near].max(axis=1)
+    merged.step(
+        "merge",
+        scans=[s.label for s in scans],
+        left_out=left_out,
+        largest_difference=dict(zip([s.label for s in scans], worst.tolist(), strict=True)),
+        noise=float(
+            np.median(
+                [s.seen.noise for s in scans if s.seen and np.isfinite(s.seen.noise)] or [0.0]
+            )
+        ),
+    )
     return merged, left_out, distance
 
 
@@ -297,6 +310,7 @@ def answer(scan: Scan, raw: list[Scan], left_out: list[str], call: Call) -> Esti
             f"left out of the mean: {', '.join(left_out)}",
             "look at them: radiation damage and beam loss look alike",
         )
+    _flag_drift(estimate, scan, left_out)
     coords = {"energy": ("energy", scan.energy, {"units": "eV"})}
     arrays = {"spectrum": scan.mu} | ({} if scan.sigma is None else {"spectrum_sigma": scan.sigma})
     for name, values in arrays.items():
@@ -305,6 +319,23 @@ def answer(scan: Scan, raw: list[Scan], left_out: list[str], call: Call) -> Esti
         )
     estimate.pictures.append(_picture(scan, raw, left_out))
     return estimate
+
+
+def _flag_drift(estimate: Estimate, scan: Scan, left_out: list[str]) -> None:
+    merged = next((s for s in scan.steps if s["step"] == "merge"), None)
+    if merged is None:
+        return
+    found = {k: v for k, v in merged["largest_difference"].items() if k not in left_out}
+    # the largest of a hundred points of noise lies three standard deviations out; twice that is none
+    limit = max(DRIFT, 6.0 * merged["noise"])
+    moved = [name for name, value in found.items() if value > limit]
+    if moved:
+        estimate.flag(
+            "repeat_drift",
+            f"{', '.join(moved)} differ(s) from the median of the repeats by up to "
+            f"{max(found[n] for n in moved):.2f} edge steps",
+            "radiation damage or a changed sample: use the first scans only",
+        )
 
 
 def _picture(scan: Scan, raw: list[Scan], left_out: list[str]) -> Picture:
