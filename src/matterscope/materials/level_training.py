@@ -17,7 +17,7 @@ from matterscope.core.errors import ConfigError, DataError, ReadError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.learn.calibration import bootstrap, root_mean_square_error
 from matterscope.materials.level_features import Known
-from matterscope.materials.level_models import LevelModel
+from matterscope.materials.level_models import LevelModel, failures
 from matterscope.materials.level_persistence import save_levels
 from matterscope.materials.level_pictures import calibration_picture, hosts_picture, parity_picture
 from matterscope.materials.level_tables import LEVELS, VACANCY, levels_of, read_levels
@@ -133,7 +133,7 @@ def leave_hosts_out(
         for p in parts
     ]
     results = call.map(fold_unit, items, "leave-hosts-out")
-    truth = levels_of(table)
+    truth, failed = levels_of(table), failures(table)
     rows = []
     for result in results:
         for part in result["found"]:
@@ -146,6 +146,7 @@ def leave_hosts_out(
                         "sigma": part["sigma"][k, c], "half_68": part["sigma"][k, c] * part["widths"]["0.68"],
                         "half_95": part["sigma"][k, c] * part["widths"]["0.95"], "distance": part["distance"][k],
                         "mean_of_others": truth[host != entry["host"], c].mean(),
+                        "failed": bool(failed[index]),
                     }
                     for c, name in enumerate(LEVELS)
                 ]  # fmt: skip
@@ -161,6 +162,10 @@ def score_table(predictions: pd.DataFrame) -> pd.DataFrame:
         "classic hosts": predictions["host"].isin(CLASSIC).to_numpy(),
         "hosts within the domain": (near & ~predictions["host"].isin(wide)).to_numpy(),
     }
+    if "failed" in predictions:
+        subsets["all hosts, without failed calculations"] = ~predictions["failed"].to_numpy(
+            dtype=bool
+        )
     rows = []
     for name, mask in subsets.items():
         part = predictions[mask]
