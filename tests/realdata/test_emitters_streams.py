@@ -85,7 +85,7 @@ def test_t3r_events_equal_the_vendor_reference(data: Path) -> None:
     assert m.attrs["overflows"] == 1425
     bins = np.round(m["delay"].values[photon] / m.attrs["delay_bin_ps"])
     assert np.array_equal(bins[: len(rows)], rows[:, 2])
-    assert any(f["code"] == "stray-bytes" for f in m.attrs["flags"])
+    assert any(f["code"] == "stray-bytes" for f in m.attrs["warnings"])
 
 
 def test_a_cut_ptu_is_read_to_the_cut_or_refused(data: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_cut_ptu_is_read_to_the_cut_or_refused(data: Path, tmp_path: Path) -> 
             continue
         m = io.read(path)[0]
         held = (int(cut) - 4392) // 4
-        flag = next(f for f in m.attrs["flags"] if f["code"] == "cut-file")
+        flag = next(f for f in m.attrs["warnings"] if f["code"] == "cut-file")
         assert "409,482" in flag["message"]
         assert f"{held:,}" in flag["message"]
 

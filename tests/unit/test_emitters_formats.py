@@ -42,7 +42,7 @@ def test_every_t2_record_type_comes_back_as_it_was_written(code: int, tmp_path: 
     assert np.array_equal(found["time"], given["time"] // unit * unit)
     assert np.array_equal(found["channel"], given["channel"])
     assert found.attrs["overflows"] > 0
-    assert not found.attrs["flags"]
+    assert not found.attrs["warnings"]
 
 
 @pytest.mark.parametrize("code", T3)
@@ -115,7 +115,7 @@ def test_a_small_misorder_is_sorted_and_counted_and_a_large_one_refused(tmp_path
     np.savez(tmp_path / "a.npz", time=time, channel=channel)
     found = io.read(tmp_path / "a.npz", kind="photons")[0]
     assert np.all(np.diff(found["time"].values) >= 0)
-    assert "1 events" in found.attrs["flags"][0]["message"]
+    assert "1 events" in found.attrs["warnings"][0]["message"]
     time[700] -= 5_000_000
     np.savez(tmp_path / "b.npz", time=time, channel=channel)
     with pytest.raises(ReadError, match="backwards"):
@@ -154,3 +154,20 @@ def test_damaged_headers_end_in_one_clear_error_or_a_reading(tmp_path: Path) -> 
         # anything but an error of the one tree escapes and fails
         with contextlib.suppress(MatterscopeError):
             assert io.read(path)[0].attrs["kind"] == "photons"
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 41, 400])
+def test_a_cut_file_keeps_the_whole_records_and_says_both_numbers(
+    step: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.ptu"
+    write_ptu(stream([1, 2]), path)
+    whole = path.read_bytes()
+    total = io.read(path)[0].attrs["records"]
+    path.write_bytes(whole[:-step])
+    found = io.read(path)[0]
+    held = total - (step + 3) // 4
+    warning = next(w for w in found.attrs["warnings"] if w["code"] == "cut-file")
+    assert f"{total:,}" in warning["message"]
+    assert f"{held:,}" in warning["message"]
+    assert found.attrs["records"] == held

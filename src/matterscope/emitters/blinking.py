@@ -82,7 +82,7 @@ def _traces(given: Input, settings: TraceSettings) -> list[xr.Dataset]:
             {"time": ((np.arange(n) + 0.5) * width, "s")},
             {"counts": (("detector", "time"), counts, "counts")},
             source={"uri": given.source},
-            flags=stream.flags,
+            warnings=stream.flags,
         )
     ]
 
@@ -101,7 +101,7 @@ def summed(m: xr.Dataset) -> tuple[Floats, Ints, float]:
 def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Estimate:
     selector = str((m.attrs.get("source") or {}).get("selector") or given.selector)
     estimate = Estimate("emitters trace", InputRef(given.source, selector, given.sha256))
-    for f in m.attrs.get("flags") or ():
+    for f in m.attrs.get("warnings") or ():
         estimate.flag(f["code"], f["message"], f.get("remedy", ""))
     time, counts, step = summed(m)
     if counts.size < 20:

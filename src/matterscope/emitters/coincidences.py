@@ -136,7 +136,7 @@ def _stored_one(m: xr.Dataset, axis: str) -> Evidence:
     )
     histogram = Coincidences(edges, counts, expected, (0, 0), 0.0)
     origin = "log histogram" if logarithmic else "histogram"
-    return Evidence(histogram, not known, origin, flags=list(m.attrs.get("flags") or ()))
+    return Evidence(histogram, not known, origin, flags=list(m.attrs.get("warnings") or ()))
 
 
 def _bin_edges(lag: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

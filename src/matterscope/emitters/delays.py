@@ -77,13 +77,18 @@ def _from_histogram(m: xr.Dataset, settings: LifetimeSettings) -> Decay:
     )
     selector = str((m.attrs.get("source") or {}).get("selector") or "")
     return Decay(
-        edges, counts[:last], period, "stored histogram", list(m.attrs.get("flags") or ()), selector
+        edges,
+        counts[:last],
+        period,
+        "stored histogram",
+        list(m.attrs.get("warnings") or ()),
+        selector,
     ).thinned()
 
 
 def _from_stream(given: Input, settings: LifetimeSettings) -> Decay:
     m = measurements(given, "photons")[0]
-    flags = list(m.attrs.get("flags") or ())
+    flags = list(m.attrs.get("warnings") or ())
     channel = m["channel"].values
     if "delay" in m:
         lanes, each = np.unique(channel[channel > 0], return_counts=True)

@@ -206,7 +206,7 @@ def simulate_stream(
         record_type="simulated",
         records=int(time.size),
         tick_ps=1.0,
-        flags=[],
+        warnings=[],
     )
 
 

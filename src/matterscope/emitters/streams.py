@@ -89,7 +89,7 @@ def open_stream(given: Input) -> Stream:
     keep = ("record_type", "records", "overflows", "tick_ps", "truth", "sync_period_ps")
     about = {k: m.attrs[k] for k in keep if k in m.attrs}
     acquisition = float(m.attrs.get("acquisition_s") or 0.0)
-    return Stream(given.source, whole, acquisition, list(m.attrs.get("flags") or ()), about)
+    return Stream(given.source, whole, acquisition, list(m.attrs.get("warnings") or ()), about)
 
 
 def _from_tags(tags: Any, name: str) -> Stream:

@@ -74,7 +74,7 @@ def read(path: Path) -> list[xr.Dataset]:
             source={"reader": "histogram-text"},
             vendor=_parameters(lines[:start]) | {"columns": names},
             bin_width_ps=float(np.median(np.diff(lag))) if lag.size > 1 else 0.0,
-            flags=[],
+            warnings=[],
         )
     ]
 

@@ -74,7 +74,7 @@ def _histogram(recordings: list[Any], path: Path) -> xr.Dataset:
         source={"reader": "penn-mat", "selector": "coincidences"},
         vendor={"stored_as": str(np.asarray(recordings[0]["xCorr"]).dtype)},
         states=states,
-        flags=[],
+        warnings=[],
     )
     return m.assign_coords(state=("state", states))
 
@@ -100,5 +100,5 @@ def _trace(recording: Any, index: int) -> xr.Dataset:
         },
         source={"reader": "penn-mat", "selector": f"recording {index + 1}"},
         label=f"recording {index + 1}",
-        flags=[],
+        warnings=[],
     )

@@ -245,7 +245,7 @@ def _dataset(
         source={"reader": "photon-table"},
         record_type="photon table",
         records=int(stamps.size),
-        flags=flags,
+        warnings=flags,
         **about,
     )
 

@@ -330,7 +330,7 @@ def photons(
         tick_ps=tags.tick,
         acquisition_s=tags.acquisition or 0.0,
         channels={0: "sync"} | {i: f"input {i}" for i in range(1, 65)},
-        flags=flags,
+        warnings=flags,
         **extra,
     )
 

@@ -215,5 +215,5 @@ def _curve(path: Path, curve: Curve, vendor: dict[str, Any]) -> xr.Dataset:
         label=name,
         sync_period_ps=1e12 / rate if isinstance(rate, int) and rate > 0 else 0.0,
         bin_width_ps=step,
-        flags=[],
+        warnings=[],
     )

@@ -83,6 +83,6 @@ def read(path: Path) -> list[xr.Dataset]:
             records=count,
             overflows=0,
             tick_ps=1.0,
-            flags=flags,
+            warnings=flags,
         )
     ]
