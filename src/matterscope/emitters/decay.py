@@ -224,7 +224,14 @@ def _picture(decay: Decay, model: DecayModel, fit: Fit) -> Picture:
         "decay",
         "Decay after the pulse",
         (
-            Panel(layers, "time after the pulse (ns)", "counts", y_scale="log", height=1.6),
+            Panel(
+                layers,
+                "time after the pulse (ns)",
+                "counts",
+                y_scale="log",
+                y_range=(0.4, 2.0 * float(decay.counts.max())),
+                height=1.6,
+            ),
             Panel(
                 [points(centre, residual, role="residual"), mark(y=[-2.0, 2.0])],
                 "time after the pulse (ns)",

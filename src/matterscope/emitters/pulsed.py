@@ -159,7 +159,8 @@ def measure_peaks(
     centre = 0.5 * (edges[1:] + edges[:-1])
     index = np.searchsorted(centre, borders)
     area = np.add.reduceat(np.append(counts, 0.0), index)[:-1].astype(float)
-    level = np.add.reduceat(np.append(expected, 0.0), index)[:-1]
+    # the density, not the sum over bins: periods hold one bin more or less in turn
+    level = np.interp(position, centre, expected) * period / float(edges[1] - edges[0])
     if delay is None:
         smooth = _smoothed(area)
         middle = int(np.argmin((area - smooth) / np.sqrt(np.maximum(smooth, 1.0))))
