@@ -61,7 +61,7 @@ def features() -> None:
     space = make_space(PAPER_SPACE, {"A": 8, "B": 8, "X": 8})
     index = np.arange(0, space.size, 97)
     start = time.process_time()
-    for block in np.array_split(index, 20):
+    for block in np.array_split(index, len(index) // 2048):
         counts = space.unrank(block)
         tree_features(tuple(counts[s] / 8 for s in "ABX"), space.species)  # type: ignore[arg-type]
     took = time.process_time() - start

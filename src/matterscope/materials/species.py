@@ -86,10 +86,15 @@ def site_statistics(fractions: Array, table: Array) -> Array:
     -------
     array of shape (n, 4 p)
     """
-    present = (fractions > 0)[:, :, None]
     mean = fractions @ table
-    highest = np.where(present, table[None], -np.inf).max(1)
-    lowest = np.where(present, table[None], np.inf).min(1)
+    highest = np.full(mean.shape, -np.inf)
+    lowest = np.full(mean.shape, np.inf)
+    for j, row in enumerate(
+        table
+    ):  # a few species: no array of rows × species × properties is made
+        present = fractions[:, j, None] > 0
+        np.maximum(highest, row, out=highest, where=present)
+        np.minimum(lowest, row, out=lowest, where=present)
     spread = np.sqrt(np.maximum(fractions @ table**2 - mean**2, 0.0))
     return np.column_stack([mean, highest, lowest, spread])
 
