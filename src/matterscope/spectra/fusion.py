@@ -306,16 +306,16 @@ def _compare_edges(
 
 def _overlays(fusion: FusionModel, blocks: dict[str, Floats]) -> list[Picture]:
     panels = []
-    for block, values in sorted(blocks.items()):
+    for number, (block, values) in enumerate(sorted(blocks.items())):
         basis, grid = fusion.bases[block], block_grid(block)
         cloud = basis.mean + (fusion.scores[block] * basis.scale) @ basis.axes
         low, high = np.quantile(cloud, 0.05, axis=0), np.quantile(cloud, 0.95, axis=0)
         panels.append(
             Panel(
                 (
-                    band(grid, low, high, "90 % of the training set"),
-                    line(grid, basis.mean, "mean", "reference"),
-                    line(grid, values, "this spectrum", "data"),
+                    band(grid, low, high, "" if number else "90 % of the training set"),
+                    line(grid, basis.mean, "" if number else "mean", "reference"),
+                    line(grid, values, "" if number else "this spectrum", "data"),
                 ),
                 "energy from the edge (eV)",
                 "µ / mean",
@@ -332,6 +332,6 @@ def _overlays(fusion: FusionModel, blocks: dict[str, Floats]) -> list[Picture]:
             "Outside the band the model is asked about something it has not seen.",
             columns=min(3, len(panels)),
             width=10.0,
-            height=2.8,
+            height=3.0 * (1 + (len(panels) - 1) // 3),
         )
     ]
