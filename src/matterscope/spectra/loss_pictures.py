@@ -115,11 +115,12 @@ def edges_picture(
                     mark(
                         x=[e.reference for e in found.edges], label="edge table", role="reference"
                     ),
-                    text(onsets + 3, np.full(onsets.size, 1.02 * top), names, "model"),
+                    text(onsets + 3, np.full(onsets.size, 1.06 * top), names, "model"),
                 ),
                 "energy loss (eV)",
                 "counts",
                 "repaired",
+                y_range=(float(min(counts.min(), 0.0)), 1.18 * top),
             )
         )
     return Picture(
