@@ -41,10 +41,6 @@ def kernel_machines(shapes, views, targets, rows, folds):
         gram = laplacian_kernel(x, x, width) + 0.03 * np.eye(len(own))
         weights = cho_solve(cho_factor(gram), goal - goal.mean())
         machine = SVC(C=10, probability=True, random_state=0).fit(x, cn)
-        forest = ExtraTreesClassifier(
-            150, max_features=0.2, class_weight="balanced", random_state=0
-        )
-        forest.fit(shapes[own], cn)
         for name, view in views.items():
             y = (view[test] - centre) / spread
             bond[name][test] = laplacian_kernel(y, x, width) @ weights + goal.mean()
@@ -89,10 +85,7 @@ def main():
             net = held[name]
             line(window, f"networks, {name}", net.coordination, net.bond, targets, sets)
             line(window, f"kernel machines, {name}", share[name], bond[name], targets, sets)
-            mean = (
-                net.coordination + share[name] + 0.25 * trees[name],
-                (net.bond + bond[name]) / 2,
-            )
+            mean = (net.coordination + share[name], (net.bond + bond[name]) / 2)
             line(window, f"mean of unlike models, {name}", *mean, targets, sets)
         calibrating = [held["clean"], held["nuisances"]]
         for name, net in held.items():
