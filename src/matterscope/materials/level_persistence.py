@@ -1,7 +1,7 @@
 """Level models on disk: arrays and a JSON card in one compressed file, no pickle.
 
 In: a fitted model. Out: ``levels@SHA8`` as .npz, and the same model back. Processes are stored as training
-defects, hyper-parameters and K⁻¹y (not the levels themselves), and factored again on loading.
+defects with their standardised components and hyper-parameters, and factored again on loading.
 """
 
 from __future__ import annotations
