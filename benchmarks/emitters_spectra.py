@@ -82,7 +82,7 @@ def cosmics(repeats=150):
 
 def lines(repeats=200):
     rng = np.random.default_rng(5)
-    axis = spectrum_axis(560, 700, 1024)
+    axis = spectrum_axis()
     edges = HC / edges_of(axis)[::-1]
     edges = np.sort(edges)
     print(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matterscope.emitters.maps import Sites
 
 Floats = NDArray[np.float64]
-CLASSES = (("no emitter", "muted"), ("one emitter", "model"), ("two or more", "flagged"))
+CLASSES = (("no emitter", "muted"), ("one emitter", "series1"), ("two or more", "series3"))
 
 
 def sites(

@@ -99,16 +99,32 @@ def scan_film(
         _capture(ranging, layers, t, target, max(ions // 3, 250), call, f"film {t:.4f}")
         for t in coarse
     ]
-    peak = coarse[int(np.argmax([r[1] for r in first]))]
-    half = max(0.42 * peak, 1.5 * reach / 12)
-    fine = np.linspace(max(peak - half, 0.0), peak + half, 13)
-    second = [_capture(ranging, layers, t, target, ions, call, f"fine film {t:.4f}") for t in fine]
+    # three neighbours together: a single lucky point of the coarse grid may not decide
+    caught = np.convolve(np.pad([r[1] for r in first], 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
+    peak = float(coarse[int(np.argmax(caught))])
+    second: list[tuple[float, float, float, float]] = []
+    for round_ in range(3):
+        half = max(0.42 * peak, 1.5 * reach / 12)
+        low, high = max(peak - half, 0.0), peak + half
+        fine = np.linspace(low, high, 13)
+        second += [
+            _capture(ranging, layers, t, target, ions, call, f"fine film {round_} {t:.4f}")
+            for t in fine
+        ]
+        near = np.array(sorted(r for r in second if low <= r[0] <= high))
+        draws, best, curve, misfit = _maximum(near[:, 0], near[:, 1], near[:, 2], call)
+        # the optimum must lie inside the window, not at its end
+        middle = float(np.median(draws))
+        if (
+            low + 0.15 * (high - low) < middle < high - 0.15 * (high - low)
+            or middle <= low + 1e-9 <= 1e-6
+        ):
+            break
+        peak = middle
     table = pd.DataFrame(
         sorted({r[0]: r for r in first + second}.values()),
         columns=["film_thickness", "stopped_fraction", "stopped_fraction_sigma", "film_fraction"],
     )
-    near = np.array(second)
-    draws, best, curve, misfit = _maximum(near[:, 0], near[:, 1], near[:, 2], call)
     table = table.merge(
         _damage(beam, layers, target, reach, ions, call), how="left", on="film_thickness"
     )

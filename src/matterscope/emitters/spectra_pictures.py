@@ -35,16 +35,20 @@ def decomposition(light: Light, fitted: Line, share: Share) -> Picture:
                 [
                     band(
                         energy[sideband],
-                        np.full(sideband.stop - sideband.start, share.base) * per_mev[sideband],
-                        (y * per_mev)[sideband],
+                        np.zeros(sideband.stop - sideband.start),
+                        ((y - share.base) * per_mev)[sideband],
                         "phonon sideband",
                     ),
-                    line(energy[part], (y * per_mev)[part], "measured", "data"),
-                    line(energy[window], fitted.model * per_mev[window], "zero-phonon line"),
-                    line(energy[part], share.base * per_mev[part], "base", "muted", linestyle="--"),
+                    line(energy[part], ((y - share.base) * per_mev)[part], "measured", "data"),
+                    line(
+                        energy[window],
+                        (fitted.model - share.base) * per_mev[window],
+                        "zero-phonon line",
+                    ),
+                    mark(y=[0.0]),
                 ],
                 "",
-                "counts per meV",
+                "counts per meV above the base",
                 height=2.0,
             ),
             Panel(
@@ -81,28 +85,25 @@ def decomposition(light: Light, fitted: Line, share: Share) -> Picture:
 
 def frames(found: Frames) -> Picture:
     """Return all frames as an image over energy, with cosmic rays marked."""
-    spread = np.arcsinh((found.counts - found.noise.offset) / 50)
-    f, i = np.nonzero(found.cosmics)
-    bright = np.percentile(found.counts, 99.5, axis=0)
+    # over wavelength, where a spectrometer's pixels are even: an image has even columns
+    axis = HC / found.energy[::-1]
+    spread = np.arcsinh((found.counts[:, ::-1] - found.noise.offset) / 50)
+    f, i = np.nonzero(found.cosmics[:, ::-1])
+    bright = np.percentile(found.counts[:, ::-1], 99.5, axis=0)
     seen = np.flatnonzero(bright > np.median(bright) + 0.02 * np.ptp(bright))
-    low, high = max(int(seen.min()) - 40, 0), min(int(seen.max()) + 40, found.energy.size - 1)
+    low, high = max(int(seen.min()) - 40, 0), min(int(seen.max()) + 40, axis.size - 1)
     inside = (i >= low) & (i <= high)
+    rows = len(found.counts)
     return Picture(
         "frames",
-        f"{len(found.counts)} frames, {int(found.groups.max()) + 1} different spectra",
+        f"{rows} frames, {int(found.groups.max()) + 1} different spectra",
         [
             Panel(
                 [
-                    image(
-                        spread[:, low : high + 1],
-                        (found.energy[low], found.energy[high]),
-                        (-0.5, len(found.counts) - 0.5),
-                    ),
-                    points(
-                        found.energy[i[inside]], f[inside], "cosmic ray", "flagged", markersize=5
-                    ),
+                    image(spread[:, low : high + 1], (axis[low], axis[high]), (-0.5, rows - 0.5)),
+                    points(axis[i[inside]], f[inside], "cosmic ray", "flagged", markersize=5),
                 ],
-                "energy (eV)",
+                "wavelength (nm)",
                 "frame",
                 color_label="arcsinh of counts",
             )
