@@ -50,6 +50,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "W": ("power", 1.0),
     "mW": ("power", 1e-3),
     "µW": ("power", 1e-6),
+    "counts/µW": ("counts per power", 1e6),
     "1/cm²": ("areal density", 1.0),
     "1/nm²": ("areal density", 1e14),
     "1/µm²": ("areal density", 1e8),

@@ -103,8 +103,8 @@ def quantity_text(entry: dict[str, Any]) -> str:
     band = next((i for i in entry.get("intervals", []) if abs(i["level"] - 0.9) < 1e-9), None)
     if band:
         text += f" (90 %: {interval_text(band, half_width(entry))})"
-    elif entry.get("probabilities") and entry["value"] is not None:
-        text += f" (p = {number(entry['probabilities'].get(_key(entry['value']), 0.0), 0.01)})"
+    elif _key(entry["value"]) in entry.get("probabilities", {}):
+        text += f" (p = {number(entry['probabilities'][_key(entry['value'])], 0.01)})"
     return text
 
 
