@@ -221,7 +221,8 @@ def polish(task: Task, counts: Counts, start: Structure, outcome: Inversion, pla
     fit = refine(first, inner, one, steps=10)
     fit = _exchange(fit, inner, one, threshold=0.3 if task.equal else 0.22, rounds=4)
     if not task.equal:
-        fit = refine(_unequal(fit.structure), half, free, steps=8)
+        trials = [refine(u, half, free, steps=8) for u in _unequal(fit.structure)]
+        fit = min(trials, key=lambda f: f.score)
         fit = _exchange(fit, half, free, threshold=0.16, rounds=3)
     fit = refine(fit.structure, full, free, steps=4)
     fit = refine(fit.structure, full, free, steps=8, fisher=True)
@@ -229,11 +230,16 @@ def polish(task: Task, counts: Counts, start: Structure, outcome: Inversion, pla
     return _moves(fit, full, free, outcome, plan.moves)
 
 
-def _unequal(structure: Structure) -> Structure:
-    step = 0.05 * np.array([1.0, -1.0, 0.5, -0.5])
-    return replace(
-        structure, radius=structure.radius * (1.0 + step[np.arange(structure.count) % 4])
-    )
+def _unequal(structure: Structure) -> list[Structure]:
+    """Return starts with unequal radii: two equal disks are a saddle, whose exchange is the inversion."""
+    if structure.count == 2:
+        sides = np.array([1.0, -1.0])
+        return [
+            replace(structure, radius=structure.radius * (1.0 + e * sides))
+            for e in (0.05, 0.2, 0.4)
+        ]
+    step = 0.05 * np.array([1.0, -1.0, 0.5, -0.5])[np.arange(structure.count) % 4]
+    return [replace(structure, radius=structure.radius * (1.0 + step))]
 
 
 def _weak(fit: Fit, share: float) -> Mask:

@@ -15,13 +15,13 @@ from matterscope.scattering.inversion import Inversion
 Floats = NDArray[np.float64]
 
 TEMPERATURE = 1.5
-"""Laplace evidences are divided by this: fitted on simulated patterns at 0.1–0.3 photon per pixel."""
+"""Laplace evidences are divided by this: set by hand, not yet fitted on simulated patterns."""
 PROVED_WEIGHT = 0.999
 """Trust in a proved inversion, beside the disks too small to see."""
 MISSED = 0.05
-"""Share by which an estimator that stands alone may be altogether wrong (stacking, simulated patterns)."""
+"""Share by which an estimator that stands alone may be altogether wrong; set by hand."""
 STATISTICS = 0.7
-"""Power of the statistical posterior beside the evidence of the inversion (stacking)."""
+"""Power of the statistical posterior beside the evidence of the inversion; set by hand."""
 
 
 def evidence_shares(
