@@ -222,23 +222,11 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from matterscope.runs.answers import half_width, number, quantity_text
+    from matterscope.runs.answers import half_width, number
 
     console = Console(soft_wrap=False)
     if len(entries) > 3:
-        names: list[str] = []
-        for entry in entries:
-            names += [n for n in entry["quantities"] if n not in names]
-        table = Table(title=entries[0]["capability"], title_justify="left", header_style="bold")
-        for head in ("input", *names[:5], "flags"):
-            table.add_column(head.replace("_", " "), overflow="fold")
-        for entry in entries:
-            cells = [
-                quantity_text(entry["quantities"][n]) if n in entry["quantities"] else ""
-                for n in names[:5]
-            ]
-            table.add_row(_name(entry), *cells, ", ".join(f["code"] for f in entry["flags"]))
-        console.print(table)
+        _print_rows(entries, console)
         return
     for entry in entries:
         table = Table(
@@ -259,6 +247,37 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
         for flag in entry["flags"]:
             console.print(f"[yellow]{flag['code']}[/yellow] ", end="")
             console.print(f"{flag['message']} {flag['remedy']}", markup=False)
+
+
+def _print_rows(entries: list[dict[str, Any]], console: Any) -> None:
+    """Print one row per answer: the part of the file, up to four quantities, the flags."""
+    from rich.table import Table
+
+    from matterscope.runs.answers import quantity_text
+
+    names: list[str] = []
+    for entry in entries:
+        names += [n for n in entry["quantities"] if n not in names]
+    files = {e["input"]["source"] for e in entries}
+    file = files.pop().rsplit("/", 1)[-1] if len(files) == 1 else ""
+    table = Table(
+        title=f"{entries[0]['capability']} · {file}".rstrip(" ·"),
+        title_justify="left",
+        header_style="bold",
+    )
+    table.add_column("input", overflow="fold", min_width=12)
+    for head in (*names[:4], "flags"):
+        table.add_column(head.replace("_", " "), overflow="fold")
+    for entry in entries:
+        texts = [
+            quantity_text(entry["quantities"][n]) if n in entry["quantities"] else ""
+            for n in names[:4]
+        ]
+        cells = [t.replace(" (90 %: ", "\n(").replace(" (p", "\n(p") for t in texts]
+        flags = "\n".join(f["code"] for f in entry["flags"])
+        table.add_row(entry["input"]["selector"] or _name(entry), *cells, flags)
+    console.print(table)
+    console.print("intervals in brackets hold 90 %; --json prints everything", style="dim")
 
 
 def _name(entry: dict[str, Any]) -> str:
