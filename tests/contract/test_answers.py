@@ -80,6 +80,45 @@ ELSEWHERE = {
     "spectra search": "needs a built set; tests/unit/test_spectra_search.py",
     "spectra crystal-field": "a fit of many CPU seconds; tests/unit/test_spectra_crystal_field.py",
     "spectra build": "runs a relaxer and FEFF for minutes",
+    **dict.fromkeys(
+        [
+            *(
+                f"emitters {v}"
+                for v in (
+                    "card",
+                    "convert",
+                    "ensemble",
+                    "identify",
+                    "lifetime",
+                    "lineshape",
+                    "linewidth",
+                    "map",
+                    "polarization",
+                    "saturation",
+                    "spectrum",
+                    "trace",
+                    "train",
+                )
+            ),
+            *(
+                f"materials {v}"
+                for v in (
+                    "audit",
+                    "correct",
+                    "diagram",
+                    "fermi",
+                    "levels",
+                    "predict",
+                    "screen",
+                    "suggest",
+                    "train",
+                )
+            ),
+            *(f"scattering {v}" for v in ("evaluate", "train")),
+            *(f"spectra {v}" for v in ("compare-features", "decks", "explain", "map", "oxidation")),
+        ],
+        "needs a table, a file or a run; tests/unit and tests/realdata",
+    ),
 }
 """Verbs without a scene: their contract is held by tests of their own, with the reason."""
 

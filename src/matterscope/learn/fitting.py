@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import LEVELS, Interval, Quantity
+from matterscope.learn.derivatives import Local, local_by_differences
 
 Floats = NDArray[np.float64]
 Values = dict[str, float]
 Expect = Callable[[Values], Floats]
 Cost = Callable[[Values], float]
-Local = Callable[[Floats, Sequence[int]], tuple[float, Floats, Floats]]
 
 
 @dataclass(frozen=True)
@@ -369,7 +369,7 @@ def fit_cost(cost: Cost, parameters: Sequence[Parameter], *, points: int = 0) ->
         hessian = np.linalg.pinv(np.array(minuit.covariance), rcond=1e-12)
     fit = Fit(chosen, x, float(minuit.fval), hessian, bool(minuit.valid), int(minuit.nfcn))
     fit.points = points
-    fit._local = _numerical(at)
+    fit._local = local_by_differences(at)
     fit.bound, fit.weak = _limits(fit), _undetermined(fit)
     return fit
 
@@ -383,33 +383,6 @@ def bootstrap(
     """Return name → `draws` refitted values on data drawn by `sample` (parametric or block bootstrap)."""
     rows = [refit(sample(rng)) for _ in range(draws)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-
-def _numerical(at: Callable[..., float]) -> Local:
-    """Return cost, gradient and Hessian of a plain cost by central differences."""
-
-    def local(x: Floats, free: Sequence[int]) -> tuple[float, Floats, Floats]:
-        k, base = len(free), float(at(*x))
-        steps = 1e-4 * np.maximum(np.abs(x), 1.0)
-        gradient, hessian = np.zeros(k), np.zeros((k, k))
-        ends = np.zeros((k, 2))
-        for a, i in enumerate(free):
-            for side, sign in enumerate((1.0, -1.0)):
-                y = x.copy()
-                y[i] += sign * steps[i]
-                ends[a, side] = at(*y)
-            gradient[a] = (ends[a, 0] - ends[a, 1]) / (2 * steps[i])
-            hessian[a, a] = (ends[a, 0] + ends[a, 1] - 2 * base) / steps[i] ** 2
-        for a, i in enumerate(free):
-            for b, j in list(enumerate(free))[:a]:
-                y = x.copy()
-                y[i] += steps[i]
-                y[j] += steps[j]
-                mixed = at(*y) - ends[a, 0] - ends[b, 0] + base
-                hessian[a, b] = hessian[b, a] = mixed / (steps[i] * steps[j])
-        return base, gradient, hessian
-
-    return local
 
 
 def _fit(
