@@ -97,8 +97,8 @@ def test_a_spectrum_that_is_too_short_is_refused_with_the_reason(demo: list[xr.D
 
 
 def test_an_edge_without_a_model_is_named_and_says_how_to_train(demo: list[xr.Dataset]) -> None:
-    data = moved(demo[2], 6539.0 - 8979.0)
-    data.attrs["element"] = "Mn"
+    data = moved(demo[2], 7112.0 - 8979.0)
+    data.attrs["element"] = "Fe"
     answer = spectra.infer(data)
     assert answer["bond_length"].value is None
     (flag,) = [f for f in answer.flags if f.code == "no_model"]
@@ -106,8 +106,8 @@ def test_an_edge_without_a_model_is_named_and_says_how_to_train(demo: list[xr.Da
 
 
 def test_another_edge_than_the_chosen_model_is_refused(demo: list[xr.Dataset]) -> None:
-    data = moved(demo[2], 6539.0 - 8979.0)
-    data.attrs["element"] = "Mn"
+    data = moved(demo[2], 7112.0 - 8979.0)
+    data.attrs["element"] = "Fe"
     assert spectra.infer(data, model="cu-k-xanes").flagged("wrong_edge")
 
 
