@@ -16,19 +16,15 @@ from __future__ import annotations
 
 EXTRA_OF_PACKAGE = {
     "torch": "learn",
-    "safetensors": "learn",
     "dask": "scale",
     "distributed": "scale",
     "pymatgen": "structures",
-    "spglib": "structures",
     "feff10": "feff",
     "chgnet": "relax",
     "pyarrow": "tables",
     "duckdb": "tables",
     "openpyxl": "tables",
     "defusedxml": "tables",
-    "h5netcdf": "netcdf",
-    "hdf5plugin": "codecs",
     "shap": "explain",
 }
 """Import name → the extra of this project that installs it."""
