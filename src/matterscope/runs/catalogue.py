@@ -225,7 +225,7 @@ VERBS: dict[str, Verb] = {
     ),
     # scattering
     "scattering density": Verb(
-        "matterscope.scattering.number_density:infer_density",
+        "matterscope.scattering.answers:infer_density",
         "matterscope.scattering.settings:DensitySettings",
         "number density of particles from one speckle pattern",
     ),

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         # public name: ("module:function", "SettingsClass")
-        "density": ("number_density:infer_density", "DensitySettings"),
+        "density": ("answers:infer_density", "DensitySettings"),
         "evaluate": ("evaluation:evaluate_density", "EvaluateSettings"),
         "train": ("training:train_classifier", "TrainSettings"),
         "simulate": ("simulation:simulate_patterns", "SimulateSettings"),

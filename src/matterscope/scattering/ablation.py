@@ -18,7 +18,7 @@ from matterscope.scattering.inversion import invert
 from matterscope.scattering.posterior import evidence_shares
 
 if TYPE_CHECKING:
-    from matterscope.scattering.number_density import Solution
+    from matterscope.scattering.solution import Solution
 
 
 def ablate(solution: Solution, rng: np.random.Generator, rings: int = 8) -> Picture:

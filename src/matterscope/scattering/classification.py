@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import ModelError
 from matterscope.core.files import sha256_of, write_bytes, write_json
 from matterscope.scattering.features import describe_pattern
-
-if TYPE_CHECKING:
-    from matterscope.scattering.number_density import Solution
+from matterscope.scattering.solution import Opinion, Solution
 
 Floats = NDArray[np.float64]
 SHIPPED = ("speckle-equal", "speckle-normal")
@@ -147,29 +145,6 @@ def shipped(name: str) -> Classifier | None:
     """Return a classifier that comes with the package, or None."""
     path = Path(str(files("matterscope.scattering"))) / "shipped" / f"{name}.npz"
     return load_classifier(path) if path.is_file() else None
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What one classifier says of a pattern."""
-
-    name: str
-    shares: Floats
-    distance: float
-    population: str
-    reason: str = ""
-
-    @property
-    def inside(self) -> bool:
-        """Whether the pattern looks like the training population."""
-        return self.distance <= 1.0 and not self.reason
-
-    @property
-    def doubt(self) -> str:
-        """Say why the pattern lies outside."""
-        return self.reason or (
-            f"its features lie {self.distance:.2f} times as far from the training patterns as 97 % of them"
-        )
 
 
 def opinions(solution: Solution, model: str = "") -> list[Opinion]:

@@ -28,8 +28,8 @@ from matterscope.scattering.posterior import credible_set
 from matterscope.scattering.refinement import intensity, uncertainties
 
 if TYPE_CHECKING:
-    from matterscope.scattering.number_density import Solution
     from matterscope.scattering.settings import DensitySettings
+    from matterscope.scattering.solution import Solution
 
 Floats = NDArray[np.float64]
 REFERENCES = [

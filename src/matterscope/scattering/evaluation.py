@@ -22,9 +22,10 @@ from matterscope.learn.calibration import expected_calibration_error, reliabilit
 from matterscope.scattering import pictures
 from matterscope.scattering.disks import Disks, Recipe, align, place
 from matterscope.scattering.frames import Frame
-from matterscope.scattering.number_density import Solution, solve
+from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import credible_set, randomised_pit
 from matterscope.scattering.settings import DensitySettings
+from matterscope.scattering.solution import Solution
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 from matterscope.scattering.training import confusion_counts
 

@@ -6,21 +6,15 @@ posterior over N, the density with its interval, the disks, flags and pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.core.calls import Call, Input
-from matterscope.core.estimates import (
-    Estimate,
-    InputRef,
-)
-from matterscope.scattering.classification import Opinion, opinions
+from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
-from matterscope.scattering.description import describe
-from matterscope.scattering.frames import Frame, load_frames
+from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import Inversion, Plan, invert, proved, visible_area
 from matterscope.scattering.levelling import Task, collect, form_factor_fit, law_average
 from matterscope.scattering.observables import (
@@ -32,7 +26,8 @@ from matterscope.scattering.observables import (
 )
 from matterscope.scattering.posterior import combine, evidence_shares, with_invisible
 from matterscope.scattering.preparation import Prepared, prepare
-from matterscope.scattering.refinement import Fit, Structure, refine
+from matterscope.scattering.refinement import Structure, refine
+from matterscope.scattering.solution import Solution, speckle_pixels
 
 if TYPE_CHECKING:
     from matterscope.scattering.settings import DensitySettings
@@ -43,66 +38,6 @@ DECISIVE = 0.6
 LARGE = 320
 """Frames wider than this (pixels) are searched on a subset of their pixels."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
-
-
-def infer_density(inputs: list[Input], settings: DensitySettings, call: Call) -> list[Estimate]:
-    """Return the number density behind every pattern of the inputs."""
-    answers: list[Estimate] = []
-    for given in inputs:
-        stream = load_frames(given, settings)
-        if settings.movie:
-            from matterscope.scattering.movies import follow
-
-            answers.append(follow(given, stream, settings, call))
-            continue
-        for frame in stream:
-            answers.append(answer_frame(frame, given, settings, call))
-            call.progress(frame.index + 1, frame.total, "frames")
-    return answers
-
-
-@dataclass
-class Solution:
-    """All that is known about one frame."""
-
-    frame: Frame
-    ready: Prepared
-    task: Task
-    rings: Rings
-    inversion: Inversion | None
-    numbers: Floats
-    posterior: Floats
-    parts: dict[str, Floats]
-    moments: dict[str, Any]
-    visible: float = 0.0
-    opinions: list[Opinion] = field(default_factory=list)
-
-    @property
-    def fit(self) -> Fit | None:
-        """Return the best fit."""
-        return self.inversion.best if self.inversion else None
-
-    @property
-    def speckle_pixels(self) -> float:
-        """Return the speckle size in pixels for the largest extent allowed."""
-        return speckle_pixels(self.task)
-
-    @property
-    def answer(self) -> int:
-        """Return the likeliest number."""
-        return int(self.numbers[int(np.argmax(self.posterior))])
-
-
-def answer_frame(frame: Frame, given: Input, settings: DensitySettings, call: Call) -> Estimate:
-    """Return the estimate of one frame."""
-    solution = solve(frame, settings, call.rng("density", frame.index))
-    estimate = describe(solution, settings, call)
-    estimate.input = InputRef(given.source, frame.selector, given.sha256)
-    if settings.ablation and solution.inversion is not None:
-        from matterscope.scattering.ablation import ablate
-
-        estimate.pictures.append(ablate(solution, call.rng("ablation", frame.index)))
-    return estimate
 
 
 def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> Solution:
@@ -148,11 +83,6 @@ def trust_in(inversion: Inversion | None, level: float) -> str:
     if inversion is None or not inversion.proved:
         return "failed"
     return "proved" if level >= DECISIVE else "likely"
-
-
-def speckle_pixels(task: Task) -> float:
-    """Return the speckle size in pixels for the largest extent allowed."""
-    return float(2.0 * np.pi / task.extent)
 
 
 def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
