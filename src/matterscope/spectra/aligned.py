@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from matterscope.learn.domain import Domain
 from matterscope.learn.ensembles import Ensemble
+from matterscope.learn.kernelridge import KernelRidge
 from matterscope.learn.networks import Network
 from matterscope.learn.persist import Arrays, nested, prefixed
 from matterscope.physics.curves import gaussian_smooth
@@ -94,6 +95,12 @@ class WindowModel:
     population_mean: Floats
     population_low: Floats
     population_high: Floats
+    machine: KernelRidge | None = None
+    """Unlike partner of the networks; only in models made on the spot (it keeps training spectra)."""
+
+    def predict(self, rows: NDArray[np.float32]) -> dict[str, tuple[Floats, Floats]]:
+        """Return per head (mean, disagreement) of networks and kernel machine together."""
+        return joined(self.ensemble, self.machine, rows)
 
     def pack(self) -> tuple[Arrays, dict[str, Any]]:
         """Return arrays and JSON data to be stored."""
@@ -102,6 +109,8 @@ class WindowModel:
             arrays |= prefixed(member.as_arrays(), f"member{k}")
         band = np.stack([self.population_mean, self.population_low, self.population_high])
         arrays["population"] = band.astype(np.float32)
+        if self.machine is not None:
+            arrays |= prefixed(self.machine.as_arrays(), "machine")
         members = [m.as_json() for m in self.ensemble.members]
         return arrays, {"members": members, "calibration": self.calibration.as_json()}
 
@@ -112,6 +121,7 @@ class WindowModel:
             Network.rebuild(nested(arrays, f"member{k}"), m) for k, m in enumerate(meta["members"])
         )
         band = arrays["population"].astype(float)
+        machine = nested(arrays, "machine")
         return cls(
             window,
             Ensemble(members),
@@ -120,7 +130,28 @@ class WindowModel:
             band[0],
             band[1],
             band[2],
+            KernelRidge.rebuild(machine) if machine else None,
         )
+
+
+def joined(
+    ensemble: Ensemble, machine: KernelRidge | None, rows: NDArray[np.float32]
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return the mean of networks and machine: unlike models err differently.
+
+    Half of their distance joins the networks' own disagreement on the bond.
+    """
+    found = ensemble.predict(rows)
+    if machine is None:
+        return found
+    chances, bonds = machine.predict(rows)
+    share, doubt = found["coordination"]
+    bond, spread = found["bond"]
+    apart = np.abs(bond - bonds) / 2
+    return found | {
+        "coordination": ((share + chances) / 2, doubt),
+        "bond": ((bond + bonds) / 2, np.hypot(spread, apart)),
+    }
 
 
 @dataclass
@@ -177,7 +208,7 @@ def answer(seen: Examined, model: WindowModel, call: Call, nuisance: Nuisance | 
             for w in widths
         ]
         probes = np.array([shape, *[_filled(b) for b in broad]], dtype=np.float32)
-    found = model.ensemble.predict(rows)
+    found = model.predict(rows)
     calibration = model.calibration
     bond, spread = found["bond"]
     coordination = calibration.temper("coordination", found["coordination"][0].mean(axis=0))

@@ -160,6 +160,10 @@ class TrainSettings(Settings):
         ge=0,
         le=1,
     )
+    kernels: bool = option(
+        True,
+        "Let a kernel machine answer beside the networks; it keeps the training spectra, so no model that ships has one.",
+    )
     stress: bool = option(
         True,
         "Also score left-out spectra that are shifted, broader, noisy, tilted or self-absorbed.",

@@ -21,10 +21,11 @@ from matterscope.learn.calibration import macro_f1, mean_absolute_error
 from matterscope.learn.conformal import coverage
 from matterscope.learn.domain import fit_domain
 from matterscope.learn.ensembles import Ensemble
+from matterscope.learn.kernelridge import KernelRidge, train_kernel_ridge
 from matterscope.learn.networks import Head, Network, Recipe, train_network
 from matterscope.learn.persist import Arrays, prefixed, save_model
 from matterscope.learn.splits import grouped_folds
-from matterscope.spectra.aligned import CALIBRATION_GRID, FAMILY, Calibration, WindowModel
+from matterscope.spectra.aligned import CALIBRATION_GRID, FAMILY, Calibration, WindowModel, joined
 from matterscope.spectra.alignment import WINDOWS, aligned_shape
 from matterscope.spectra.features import DISTORTIONS, Nuisance, distort, perturb
 from matterscope.spectra.trainingsets import COORDINATIONS, SHELL, TrainingSet, load_set
@@ -70,6 +71,8 @@ class Plan:
     nuisance: Nuisance | None
     strength: float
     """Share of training samples seen through nuisances."""
+    kernels: bool = False
+    """Whether a kernel machine answers beside the networks."""
 
 
 def train_member(
@@ -102,9 +105,20 @@ def _members(units: list[dict[str, Any]]) -> Ensemble:
     return Ensemble(tuple(Network.rebuild(u["arrays"], u["meta"]) for u in units))
 
 
-def predict_held(ensemble: Ensemble, shapes: Floats) -> Held:
-    """Return the ensemble's predictions for shapes (n, m)."""
-    found = ensemble.predict(shapes.astype(np.float32))
+def train_machine(
+    shapes: Floats, targets: dict[str, NDArray[Any]], rows: Ints, plan: Plan
+) -> KernelRidge | None:
+    """Return the kernel machine of a plan, trained on the oxygen-coordinated ones of the rows."""
+    if not plan.kernels:
+        return None
+    own = rows[targets["shell"][rows] == 1]
+    labels = targets["coordination"][own]
+    return train_kernel_ridge(shapes[own], labels, targets["bond"][own], len(COORDINATIONS))
+
+
+def predict_held(ensemble: Ensemble, machine: KernelRidge | None, shapes: Floats) -> Held:
+    """Return the predictions of networks and kernel machine for shapes (n, m)."""
+    found = joined(ensemble, machine, shapes.astype(np.float32))
     return Held(
         found["coordination"][0], *found["bond"], found["valence"][0], found["shell"][0][:, 1]
     )
@@ -124,10 +138,11 @@ def cross_validate(
     items = [{**common, "rows": train} for train, _ in folds for _ in range(plan.members)]
     units = call.map(train_unit, items, f"cross-validation {plan.window}")
     pooled: dict[str, Held] = {}
-    for number, (_, test) in enumerate(folds):
+    for number, (train, test) in enumerate(folds):
+        machine = train_machine(shapes, targets, train, plan)
         ensemble = _members(units[number * plan.members : (number + 1) * plan.members])
         for name, view in seen.items():
-            held = predict_held(ensemble, view[test])
+            held = predict_held(ensemble, machine, view[test])
             target = pooled.setdefault(name, _empty(len(shapes), held))
             for part, values in vars(held).items():
                 getattr(target, part)[test] = values
@@ -251,9 +266,8 @@ def train_model(inputs: list[Input], settings: TrainSettings, call: Call) -> lis
     scores: dict[str, Any] = {}
     estimate = Estimate("spectra train", given.ref)
     for window in settings.windows:
-        plan = Plan(
-            window, settings.members, Recipe(epochs=settings.epochs), nuisance, settings.nuisances
-        )
+        recipe, share = Recipe(epochs=settings.epochs), settings.nuisances
+        plan = Plan(window, settings.members, recipe, nuisance, share, settings.kernels)
         shapes = training.shapes(window)
         views = {}
         if nuisance is not None:
@@ -321,6 +335,7 @@ def _final(
         shapes[own].mean(axis=0),
         low,
         high,
+        train_machine(shapes, targets, np.arange(len(shapes)), plan),
     )
 
 
