@@ -15,8 +15,8 @@ def number(value: Any, uncertainty: float | None = None) -> str:
 
     Examples
     --------
-    >>> number(0.00440123), number("Cu"), number(None)
-    ('0.0044012', 'Cu', '—')
+    >>> number(0.00440123), number("Cu"), number(None), number(369980.4)
+    ('0.0044012', 'Cu', '—', '369980')
     >>> number(1.95312, 0.0123), number(-8985.31, 12.0), number(1.573e12, 7e11)
     ('1.953', '−8985', '1.57×10¹²')
     """
@@ -36,7 +36,8 @@ def number(value: Any, uncertainty: float | None = None) -> str:
     if -4 <= exponent < 6:
         if known and uncertainty is not None:
             return f"{value:.{_decimals(uncertainty)}f}".replace("-", "−")
-        return f"{value:.5g}".replace("-", "−", 1)
+        text = f"{value:.0f}" if exponent == 5 else f"{value:.5g}"
+        return text.replace("-", "−", 1)
     scaled = value / 10.0**exponent
     digits = _decimals(uncertainty / 10.0**exponent) if known and uncertainty is not None else 4
     mantissa = (
