@@ -21,7 +21,7 @@ from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, bars, line, mark, points
 from matterscope.emitters.result_tables import answers
-from matterscope.io.defect_libraries import read_library
+from matterscope.io.defect_libraries import COLUMNS, read_library
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import IdentifySettings
@@ -263,21 +263,7 @@ def _rank(
     rows = library.rows.assign(probability=shares).sort_values(
         "probability", ascending=False, ignore_index=True
     )
-    table = rows[
-        [
-            "label",
-            "host",
-            "defect",
-            "charge",
-            "spin",
-            "zpl",
-            "huang_rhys",
-            "lifetime",
-            "visibility",
-            "misalignment",
-            "probability",
-        ]
-    ].head(40)
+    table = rows[["label", *COLUMNS, "probability"]].head(40)
     if settings.levels:
         table = _join_levels(table, Path(settings.levels))
     table.attrs["units"] = {"zpl": "eV", "lifetime": "ns", "misalignment": "deg"} | dict.fromkeys(
