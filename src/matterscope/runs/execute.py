@@ -71,6 +71,19 @@ class Run:
         return self.entries
 
 
+@dataclass(frozen=True)
+class Job:
+    """What one run computes: the verb, its inputs and settings, and how."""
+
+    verb: str
+    taken: list[Input]
+    settings: Settings
+    options: Options
+    levels: tuple[float, ...]
+    failures: list[dict[str, Any]]
+    """Inputs that could not even be opened."""
+
+
 class TimeIsUp(MatterscopeError):
     """The time limit of the run was reached; the run can be resumed."""
 
@@ -135,7 +148,7 @@ def execute(
         "python": python_lines(verb, taken, settings, options),
     }
     folder = Store(options.store or None).create(verb, record)
-    return _guarded(folder, verb, taken, settings, options, levels, failures, progress)
+    return _guarded(folder, Job(verb, taken, settings, options, levels, failures), progress)
 
 
 def resume(run_id: str, options: Options, *, progress: Progress = silent) -> Run:
@@ -171,16 +184,9 @@ def resume(run_id: str, options: Options, *, progress: Progress = silent) -> Run
         report=options.report,
         time_limit=options.time_limit,
     )
-    return _guarded(
-        store.reopen(str(folder)),
-        record["verb"],
-        taken,
-        settings,
-        same,
-        tuple(record["levels"]),
-        record["failures"],
-        progress,
-    )
+    levels, failures = tuple(record["levels"]), record["failures"]
+    job = Job(record["verb"], taken, settings, same, levels, failures)
+    return _guarded(store.reopen(str(folder)), job, progress)
 
 
 def load(folder: Path) -> Run:
@@ -197,18 +203,9 @@ def load(folder: Path) -> Run:
     )
 
 
-def _guarded(
-    folder: RunFolder,
-    verb: str,
-    taken: list[Input],
-    settings: Settings,
-    options: Options,
-    levels: tuple[float, ...],
-    failures: list[dict[str, Any]],
-    progress: Progress,
-) -> Run:
+def _guarded(folder: RunFolder, job: Job, progress: Progress) -> Run:
     try:
-        return _compute(folder, verb, taken, settings, options, levels, failures, progress)
+        return _compute(folder, job, progress)
     except (KeyboardInterrupt, TimeIsUp) as stop:
         folder.mark(
             "interrupted",
@@ -223,16 +220,9 @@ def _guarded(
         raise
 
 
-def _compute(
-    folder: RunFolder,
-    verb: str,
-    taken: list[Input],
-    settings: Settings,
-    options: Options,
-    levels: tuple[float, ...],
-    failures: list[dict[str, Any]],
-    progress: Progress,
-) -> Run:
+def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
+    verb, taken, settings = job.verb, job.taken, job.settings
+    options, levels, failures = job.options, job.levels, job.failures
     entry = lookup(verb)
     limit_threads(options.threads)
     function = resolve(entry.function)
