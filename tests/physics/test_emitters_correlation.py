@@ -12,7 +12,12 @@ from matterscope.emitters.correlation import (
     log_correlation,
     pair_histogram,
 )
-from matterscope.emitters.sources import Detection, renewal_times, simulate_stream
+from matterscope.emitters.sources import (
+    Detection,
+    renewal_times,
+    simulate_site,
+    simulate_stream,
+)
 from matterscope.physics.rates import ThreeLevels, bin_average, periodic_decay, smeared_exponential
 
 HBN = ThreeLevels(5e7, 3.3e8, 2e6, 5e5)
@@ -111,6 +116,33 @@ def test_unequal_emitters_reach_twice_the_product_of_their_shares() -> None:
     rates = np.array([strong.emission_rate(), weak.emission_rate()])
     f = rates[1] / rates.sum()
     assert stream.attrs["truth"]["g2_zero_ideal"] == pytest.approx(2 * f * (1 - f))
+
+
+def test_a_site_is_as_bright_and_as_mixed_as_its_emitters_and_background_say() -> None:
+    site = simulate_site(
+        [2.0, 1.0],
+        0.4,
+        np.random.default_rng(5),
+        rate=1e6,
+        background_rate=3e5,
+        levels=ThreeLevels(5e7, 3e8),
+        detection=Detection(jitter=0.0),
+    )
+    truth = site.attrs["truth"]
+    # shares 2/3 and 1/3: ideal 4/9; signal 3.0e6 of 3.3e6 counts/s
+    assert truth["g2_zero_ideal"] == pytest.approx(4 / 9)
+    assert truth["g2_zero"] == pytest.approx(1 - (3.0 / 3.3) ** 2 * 5 / 9)
+    assert abs(site.sizes["event"] - 3.3e6 * 0.4) < 5 * np.sqrt(3.3e6 * 0.4)
+    h = pair_histogram(site["time"].values, site["channel"].values, (1, 2), -200, 200, 400)
+    depth = (1.0 - truth["g2_zero"]) * np.exp(-0.1e-9 * 3.5e8)
+    assert abs(h.g2[0] - (1.0 - depth)) < 4.0 / np.sqrt(h.expected[0])
+
+
+def test_an_empty_site_is_background_alone() -> None:
+    site = simulate_site([], 0.1, np.random.default_rng(6), background_rate=1e5)
+    assert site.attrs["truth"]["g2_zero"] == 1.0
+    assert site.attrs["truth"]["emitters"] == 0
+    assert abs(site.sizes["event"] - 1e4) < 500
 
 
 def test_the_smeared_exponential_is_the_numerical_convolution() -> None:

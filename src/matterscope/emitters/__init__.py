@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy(
         "trace": ("blinking:infer_trace", "TraceSettings"),
         "simulate": ("simulation:simulate_emitters", "SimulateSettings"),
         "simulate_stream": ("sources:simulate_stream", ""),
+        "simulate_site": ("sources:simulate_site", ""),
         # arrays, ions, spectra, identity
         "plan": ("planning:plan_array", "PlanSettings"),
         "map": ("maps:analyse_map", "MapSettings"),

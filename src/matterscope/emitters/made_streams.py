@@ -57,13 +57,19 @@ def make_stream(settings: SimulateSettings, call: Call) -> list[Estimate]:
         blink_off=settings.blink_off,
     )
     stream = simulate_stream(
-        [levels] * settings.emitters,
+        [levels] * (len(settings.brightness) or settings.emitters),
         settings.duration,
         call.rng("stream"),
         detection=detection,
         excitation=excitation,
+        brightness=_relative(settings.brightness),
     )
     return [_answer(stream, levels, settings, call)]
+
+
+def _relative(brightness: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the brightness of each emitter relative to the brightest."""
+    return tuple(b / max(brightness) for b in brightness)
 
 
 def _answer(
@@ -117,7 +123,7 @@ def _picture(
     layers = [points(lag, h.g2, "counted in the stream"), mark(y=[1.0])]
     if not settings.period:
         ideal = levels.correlation((lag - settings.delay) * 1e-9)
-        share = (1.0 - settings.background) ** 2 / settings.emitters
+        share = 1.0 - truth["g2_zero"]
         layers.append(
             line(lag, 1.0 + share * (np.asarray(ideal) - 1.0), "truth without jitter", "truth")
         )

@@ -97,6 +97,9 @@ class SimulateSettings(Settings):
     shelving: float | None = option(None, "Rate into the dark state k23.", units="1/s", ge=0)
     deshelving: float | None = option(None, "Rate out of the dark state k31.", units="1/s", gt=0)
     emitters: int = option(1, "Equal emitters seen together.", ge=1, le=100)
+    brightness: tuple[float, ...] = option(
+        (), "Relative brightness of the emitters seen together; empty: equal."
+    )
     duration: float = option(0.5, "Length of the recording.", units="s", gt=0, le=3600)
     efficiency: float = option(0.05, "Share of emitted photons that are detected.", gt=0, lt=1)
     background: float = option(0.05, "Share of the counts that is background.", ge=0, lt=1)

@@ -67,6 +67,11 @@ class Excitation:
     blink_off: float = 0.0
     """Mean dwell times, s; 0: no blinking."""
 
+    @property
+    def duty(self) -> float:
+        """Return the share of time in the bright state."""
+        return self.blink_on / (self.blink_on + self.blink_off) if self.blink_off else 1.0
+
 
 def renewal_times(
     levels: ThreeLevels, efficiency: float, duration: float, rng: np.random.Generator
@@ -156,6 +161,7 @@ def simulate_stream(
     *,
     detection: Detection | None = None,
     excitation: Excitation | None = None,
+    brightness: Sequence[float] = (),
 ) -> xr.Dataset:
     """Return a two-detector photon stream of several independent emitters, with its truth.
 
@@ -167,6 +173,8 @@ def simulate_stream(
     rng : numpy Generator
     detection, excitation : optional
         Defaults: 5 % efficiency, 5 % background, 150 ps jitter, continuous.
+    brightness : sequence of float, in (0, 1 / efficiency)
+        Detected share of each emitter's light relative to `detection.efficiency`; empty: equal.
 
     Returns
     -------
@@ -179,23 +187,96 @@ def simulate_stream(
     >>> m.attrs["kind"], round(m.attrs["truth"]["g2_zero"], 4)
     ('photons', 0.0975)
     """
-    from matterscope.core.schema import measurement
-
     setup, light = detection or Detection(), excitation or Excitation()
     if not emitters:
         raise ConfigError("a stream needs at least one emitter", got=0)
+    shares = np.ones(len(emitters)) if not len(brightness) else np.asarray(brightness, float)
+    if shares.size != len(emitters) or not (shares * setup.efficiency > 0).all():
+        raise ConfigError(
+            "every emitter needs a positive brightness", got=brightness, expected=len(emitters)
+        )
+    if (shares * setup.efficiency > 1).any():
+        raise ConfigError("more light than an emitter has cannot be detected", got=brightness)
+    rates = np.array([_emitted(e, light) for e in emitters]) * shares * setup.efficiency
+    noise = light.duty * float(rates.sum()) * setup.background / (1.0 - setup.background)
+    return _assemble(emitters, rates, noise, duration, rng, (setup, light))
+
+
+def simulate_site(
+    brightness: Sequence[float],
+    duration: float,
+    rng: np.random.Generator,
+    *,
+    rate: float = 1e5,
+    background_rate: float = 5e3,
+    levels: ThreeLevels | None = None,
+    detection: Detection | None = None,
+    excitation: Excitation | None = None,
+) -> xr.Dataset:
+    """Return the stream of one site of an array: none, one or more emitters, each as bright as it is.
+
+    Parameters
+    ----------
+    brightness : sequence of float
+        Relative brightness of the emitters of this site, e.g. their heights in the map over the
+        median height; empty: only background is seen.
+    duration : float, s
+    rng : numpy Generator
+    rate : float, counts/s
+        Rate of an emitter of brightness 1, on both detectors together.
+    background_rate : float, counts/s
+        Uncorrelated counts, on both detectors together (`detection.background` is not used).
+    levels : ThreeLevels, optional
+        Rates of every emitter; hexagonal boron nitride when None.
+    detection, excitation : optional
+
+    Returns
+    -------
+    Dataset of kind ``photons``
+        ``attrs["truth"]``: emitters, g2_zero with and without background, signal fraction.
+
+    Examples
+    --------
+    >>> m = simulate_site([1.0, 0.5], 0.01, np.random.default_rng(0), background_rate=0.0)
+    >>> m.attrs["truth"]["emitters"], round(m.attrs["truth"]["g2_zero"], 4)
+    (2, 0.4444)
+    """
+    setup, light = detection or Detection(), excitation or Excitation()
+    level = levels or PRESETS["hbn"].levels
+    rates = rate * np.asarray(brightness, dtype=np.float64)
+    if rates.size and (rates.max() > _emitted(level, light) or rates.min() <= 0):
+        raise ConfigError(
+            "this rate is more than an emitter gives",
+            got=rates.tolist(),
+            expected=f"(0, {_emitted(level, light):.3g}) counts/s",
+        )
+    return _assemble([level] * rates.size, rates, background_rate, duration, rng, (setup, light))
+
+
+def _assemble(
+    emitters: Sequence[ThreeLevels],
+    rates: Floats,
+    noise_rate: float,
+    duration: float,
+    rng: np.random.Generator,
+    way: tuple[Detection, Excitation],
+) -> xr.Dataset:
+    """Return the stream of emitters that are detected at `rates` (1/s, while bright) and of background."""
+    from matterscope.core.schema import measurement
+
+    setup, light = way
     shares = []
-    for levels in emitters:
+    for levels, rate in zip(emitters, rates, strict=True):
+        efficiency = rate / _emitted(levels, light)
         if light.period:
-            times = pulsed_times(levels, light, setup.efficiency, duration, rng)
+            times = pulsed_times(levels, light, efficiency, duration, rng)
         else:
-            times = renewal_times(levels, setup.efficiency, duration, rng)
+            times = renewal_times(levels, efficiency, duration, rng)
         shares.append(telegraph(times, light, rng))
-    signal = sum(s.size for s in shares)
-    rate = _mean_rate(emitters, light, setup) * setup.background / (1.0 - setup.background)
-    noise = rng.uniform(0.0, duration, rng.poisson(rate * duration))
+    noise = rng.uniform(0.0, duration, rng.poisson(noise_rate * duration))
     time, channel = _detect(np.concatenate([*shares, noise]), setup, rng)
-    truth = _truth(emitters, setup) | {"signal": signal, "background": int(noise.size)}
+    truth = _truth(rates * light.duty, noise_rate)
+    truth |= {"signal": sum(s.size for s in shares), "background": int(noise.size)}
     return measurement(
         "photons",
         {},
@@ -210,26 +291,22 @@ def simulate_stream(
     )
 
 
-def _mean_rate(emitters: Sequence[ThreeLevels], light: Excitation, setup: Detection) -> float:
-    if light.period:
-        each = [
-            light.excitation / light.period * e.emission / (e.emission + e.shelving)
-            for e in emitters
-        ]
-    else:
-        each = [e.emission_rate() for e in emitters]
-    duty = light.blink_on / (light.blink_on + light.blink_off) if light.blink_off else 1.0
-    return float(sum(each) * setup.efficiency * duty)
+def _emitted(levels: ThreeLevels, light: Excitation) -> float:
+    """Return the photons per second that an emitter gives while it is bright."""
+    if not light.period:
+        return levels.emission_rate()
+    return light.excitation / light.period * levels.emission / (levels.emission + levels.shelving)
 
 
-def _truth(emitters: Sequence[ThreeLevels], setup: Detection) -> dict[str, Any]:
-    rates = np.array([e.emission_rate() for e in emitters])
-    ideal = 1.0 - float((rates**2).sum() / rates.sum() ** 2)
-    share = 1.0 - setup.background
+def _truth(rates: Floats, noise_rate: float) -> dict[str, Any]:
+    light = float(rates.sum())
+    ideal = 1.0 - float((rates**2).sum()) / light**2 if light else 1.0
+    share = light / max(light + noise_rate, 1e-300)
     return {
         "g2_zero_ideal": ideal,
         "g2_zero": 1.0 - share**2 * (1.0 - ideal),
-        "emitters": len(rates),
+        "signal_fraction": share,
+        "emitters": int(rates.size),
     }
 
 
