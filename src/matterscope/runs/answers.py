@@ -75,7 +75,10 @@ def subject(entry: dict[str, Any]) -> str:
 
 
 def half_width(entry: dict[str, Any]) -> float | None:
-    """Return the uncertainty that decides how many digits are shown: σ, or half of an interval."""
+    """Return the uncertainty that decides how many digits are shown.
+
+    σ, half of an interval, or the spread of probabilities over numbers.
+    """
     if entry.get("sigma"):
         return float(entry["sigma"])
     for band in entry.get("intervals", []):
@@ -88,7 +91,19 @@ def half_width(entry: dict[str, Any]) -> float | None:
             and ends[0] != entry["value"]
         ):
             return abs(float(ends[0] - entry["value"]))
-    return None
+    return _spread(entry)
+
+
+def _spread(entry: dict[str, Any]) -> float | None:
+    """Return the standard deviation of probabilities over numbers about a mean between them."""
+    value = entry["value"]
+    if not isinstance(value, float) or value.is_integer():
+        return None
+    try:
+        terms = [(float(v), float(p or 0)) for v, p in entry.get("probabilities", {}).items()]
+    except ValueError:
+        return None
+    return math.sqrt(sum(p * (v - value) ** 2 for v, p in terms)) or None
 
 
 def quantity_text(entry: dict[str, Any]) -> str:

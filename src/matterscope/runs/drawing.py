@@ -39,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "matterscope",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.09,
     "text.parse_math": False,
     "axes.unicode_minus": True,
     "path.simplify": True,
@@ -92,7 +93,7 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
     if panel.equal:
         axes.set_aspect("equal")
     handles, labels = axes.get_legend_handles_labels()
-    if labels:
+    if labels and labels != [panel.y_label]:
         axes.legend(handles, labels, loc="best", handlelength=1.6, labelspacing=0.3)
 
 
