@@ -101,12 +101,10 @@ def exit_code(run: Any, *, strict: bool) -> int:
 
 
 def _answered(entry: dict[str, Any]) -> bool:
-    return any(q["value"] is not None for q in entry["quantities"].values()) or bool(
-        entry["tables"]
-        or entry["arrays"]
-        or entry["diagnostics"].get("verdict")
-        or entry["diagnostics"].get("artifacts")
-    )
+    """Whether any quantity has a value; tables, arrays and files count where none was asked for."""
+    if entry["quantities"]:
+        return any(q["value"] is not None for q in entry["quantities"].values())
+    return bool(entry["tables"] or entry["arrays"] or entry["diagnostics"].get("artifacts"))
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
         "1",
         "PASS, WARN or FAIL of a file; single, not single or cannot tell of an emitter",
     ),
+    "measurement_kind": ("1", "what a file holds, in words: kind and size of the measurement"),
     # spectra
     "coordination_number": (
         "1",

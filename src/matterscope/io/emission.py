@@ -19,6 +19,10 @@ from matterscope.core.schema import measurement
 from matterscope.io.limits import MAX_TEXT_BYTES, check_npz, declared
 
 Floats = NDArray[np.float64]
+CORE_LOSS = re.compile(r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|xanes|xas)\b", re.I)
+WAVELENGTH = re.compile(r"wave|lambda|\bnm\b|λ", re.I)
+MAX_PLAIN_AXIS = 2000.0
+"""Photoluminescence ends near 2000 nm where nothing says what the axis is."""
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?$")
 
 
@@ -28,8 +32,14 @@ def sniff(path: Path, head: bytes) -> bool:
         return head.startswith(b"PK") and any(n in head for n in (b"wavelength.npy", b"energy.npy"))
     if path.suffix.lower() not in {".csv", ".txt", ".dat", ".asc", ".tsv"} or b"\0" in head:
         return False
-    rows = [r for r in head.decode("utf-8", "replace").splitlines()[:-1] if _numbers(r) is not None]
-    return len(rows) >= 3 and len(_numbers(rows[-1]) or []) >= 2
+    lines = head.decode("utf-8", "replace").splitlines()[:-1]
+    rows = [values for values in map(_numbers, lines) if values is not None]
+    if len(rows) < 3 or len(rows[-1]) < 2:
+        return False
+    title = " ".join(line for line in lines[:40] if _numbers(line) is None)
+    # an axis of thousands without a word about wavelengths counts eV of X-rays
+    optical = abs(rows[len(rows) // 2][0]) <= MAX_PLAIN_AXIS or WAVELENGTH.search(title)
+    return bool(optical) and not CORE_LOSS.search(title)
 
 
 def _numbers(line: str) -> list[float] | None:

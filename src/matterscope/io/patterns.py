@@ -200,12 +200,15 @@ def _three(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
 
 def _array(path: Path, dataset: str) -> NDArray[Any]:
     try:
-        if path.read_bytes()[:2] != b"PK":
+        with path.open("rb") as handle:
+            packed = handle.read(2) == b"PK"
+        if not packed:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
             check_npz(path)
             with np.load(path, allow_pickle=False) as archive:
-                names = [n for n in archive.files if archive[n].ndim in {2, 3}]
+                # a plain archive holds members that are no arrays
+                names = [n for n in archive.files if np.ndim(archive[n]) in {2, 3}]
                 chosen = dataset or next((n for n in ("counts", "patterns") if n in names), "")
                 chosen = chosen or (names[0] if len(names) == 1 else "")
                 if chosen not in names:

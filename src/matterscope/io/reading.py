@@ -42,6 +42,14 @@ def sniff(path: Path, kind: str | None = None) -> Format:
     )
 
 
+def kinds_claimed(path: Path) -> list[str]:
+    """Return the kinds of measurement that a file could be read as, the likeliest first."""
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    kinds = (k for f in FORMATS if f.kinds != ("*",) and _claims(f, path, head) for k in f.kinds)
+    return list(dict.fromkeys(kinds))
+
+
 def _claims(entry: Format, path: Path, head: bytes) -> bool:
     try:
         return bool(import_module(f"matterscope.io.{entry.module}").sniff(path, head))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matterscope.core.calls import Call, Input
 from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.runs.catalogue import CHECKS, resolve
+from matterscope.runs.soundness import findings, picture, summary
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,33 +21,47 @@ if TYPE_CHECKING:
 
 def check_files(inputs: list[Input], settings: CheckSettings, call: Call) -> list[Estimate]:
     """Return a verdict for every measurement of the inputs."""
-    from matterscope.io.reading import read
+    from matterscope.io.reading import kinds_claimed, read
 
     answers = []
     for given in inputs:
         options: dict[str, Any] = {"energy": settings.energy} if settings.energy else {}
         assert given.path is not None
-        for dataset in read(
-            given.path, kind=settings.kind or None, selector=given.selector, **options
-        ):
+        found = read(given.path, kind=settings.kind or None, selector=given.selector, **options)
+        others = [] if settings.kind else kinds_claimed(given.path)
+        for dataset in found:
             source = dataset.attrs["source"]
             ref = InputRef(given.source, str(source.get("selector", "")), given.sha256)
-            estimate = _assess(dataset, call)
+            estimate = _assess(dataset, others)
             estimate.capability, estimate.input = "check", ref
             answers.append(estimate)
     return answers
 
 
-def _assess(dataset: xr.Dataset, call: Call) -> Estimate:
+def _assess(dataset: xr.Dataset, kinds: list[str]) -> Estimate:
     kind = str(dataset.attrs["kind"])
     target = CHECKS.get(kind)
     estimate: Estimate = resolve(target)(dataset) if target else Estimate("check")
+    found = findings(dataset)
+    for finding in found:
+        estimate.flag(finding.code, finding.message, finding.remedy)
     for warning in dataset.attrs.get("warnings", []):
         estimate.flag(warning["code"], warning["message"], warning.get("remedy", ""))
-    verdict = estimate.diagnostics.setdefault("verdict", "WARN" if estimate.flags else "PASS")
+    for sentence in dataset.attrs.get("flags", []):
+        estimate.flag("read_with_a_guess", f"{sentence[:1].upper()}{sentence[1:]}.")
+    own = estimate.diagnostics.get("verdict", "WARN" if estimate.flags else "PASS")
+    verdict = "FAIL" if any(f.level == "FAIL" for f in found) else own
+    estimate.diagnostics["verdict"] = verdict
     estimate.quantities["verdict"] = Quantity(
         verdict, "1", reason="a judgement of the file, not a measured quantity"
     )
+    others = [k for k in kinds if k != kind]
+    guess = f"; --kind reads it as {' or '.join(others)} instead" if others else ""
+    estimate.quantities["measurement_kind"] = Quantity(
+        summary(dataset), "1", reason=f"read as {dataset.attrs['source']['reader']}{guess}"
+    )
+    if not estimate.pictures:
+        estimate.pictures.append(picture(dataset))
     estimate.diagnostics["kind"] = kind
     estimate.diagnostics["shape"] = {name: list(v.shape) for name, v in dataset.data_vars.items()}
     return estimate
