@@ -35,6 +35,22 @@ def test_y_rows_of_several_columns_are_read_in_order(tmp_path):
     np.testing.assert_allclose(spectrum["mu"], [1, 2, 3, 4, 5])
 
 
+def test_a_row_may_hold_several_points_and_the_unit_may_stand_in_brackets(tmp_path):
+    path = _text(tmp_path, "#XUNITS : Energy Loss (keV)", "#DATATYPE : XY", "#NCOLUMNS : 2",
+                 "#XPERCHAN : 0.01", "#OFFSET : 0.1", "#NPOINTS : 3.", "#SPECTRUM :",
+                 "0.10, 7, 0.11, 8", "0.12, 9", "#ENDOFDATA :")  # fmt: skip
+    spectrum = read(path)[0]
+    np.testing.assert_allclose(spectrum["energy"], [100, 110, 120])
+    np.testing.assert_allclose(spectrum["mu"], [7, 8, 9])
+    assert spectrum.attrs["warnings"] == []
+
+
+def test_an_x_ray_emission_spectrum_is_called_no_core_loss(tmp_path):
+    path = _text(tmp_path, "#XUNITS : eV", "#DATATYPE : Y", "#XPERCHAN : 10", "#OFFSET : 0",
+                 "#SIGNALTYPE : EDS", "#SPECTRUM :", "1, 2, 3", "#ENDOFDATA :")  # fmt: skip
+    assert "another_signal" in [w["code"] for w in read(path)[0].attrs["warnings"]]
+
+
 def test_a_cut_file_gives_the_whole_rows_and_says_how_many_were_promised(tmp_path):
     path = golden_emsa(tmp_path / "a")
     text = path.read_text()

@@ -123,7 +123,7 @@ def _axes(
     step = _number(header, "XPERCHAN")
     offset = _number(header, "OFFSET") or 0.0
     if header.get("DATATYPE", "").strip().upper() == "XY" or _looks_xy(values, offset, step):
-        pairs = [row for row in values if len(row) >= 2]
+        pairs = _pairs(values, int(_number(header, "NCOLUMNS") or 1))
         if len(pairs) < len(values):
             warnings.append(
                 {
@@ -157,6 +157,14 @@ def _axes(
     return energy, counts
 
 
+def _pairs(values: list[list[float]], columns: int) -> list[list[float]]:
+    """Return x, y of every point; ISO 22029 lets a row hold NCOLUMNS points."""
+    widest = max((len(row) for row in values), default=0)
+    if columns > 1 and widest == 2 * columns:
+        values = [row[i : i + 2] for row in values for i in range(0, len(row), 2)]
+    return [row for row in values if len(row) >= 2]
+
+
 def _looks_xy(values: list[list[float]], offset: float, step: float | None) -> bool:
     # a header that says Y over rows that begin with the axis itself is a known mistake of exporters
     if step is None or any(len(row) != 2 for row in values[:50]) or len(values) < 3:
@@ -167,8 +175,10 @@ def _looks_xy(values: list[list[float]], offset: float, step: float | None) -> b
 
 def _energy_factor(header: dict[str, str], path: Path) -> float:
     given = header.get("XUNITS", "eV").strip() or "eV"
+    # ISO 22029 itself writes "Energy Loss (eV)"
+    unit = re.search(r"[(\[]([^()\[\]]+)[)\]]\s*$", given)
     try:
-        return conversion(parse_unit(given), "eV")
+        return conversion(parse_unit(unit.group(1) if unit else given), "eV")
     except UnitError:
         raise ReadError(
             "the axis of this spectrum is not an energy",
@@ -202,6 +212,14 @@ def _check_length(header: dict[str, str], found: int, warnings: Warnings) -> Non
 
 def _normalised(header: dict[str, str], warnings: Warnings) -> dict[str, Any]:
     known: dict[str, Any] = {"signal": header.get("SIGNALTYPE", "").strip()}
+    if known["signal"].upper() not in {"", "ELS", "EELS", "XAS"}:
+        warnings.append(
+            {
+                "code": "another_signal",
+                "message": f"The header calls the signal {known['signal']}: this is no core-loss spectrum.",
+                "remedy": "answers about absorption edges do not hold for it",
+            }
+        )
     if (beam := _number(header, "BEAMKV")) is not None and beam > 0:
         if beam > 5000:
             warnings.append({"code": "beam_units", "message": f"BEAMKV {beam:g} is taken as volts"})

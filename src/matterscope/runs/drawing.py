@@ -304,7 +304,8 @@ def _mark(figure: Figure, axes: Axes, layer: Layer, panel: Panel, order: int) ->
     across, values = (
         (axes.axvline, layer.data["x"]) if "x" in layer.data else (axes.axhline, layer.data["y"])
     )
-    for number, value in enumerate(values):
+    # a position that was not found is stored as null
+    for number, value in enumerate(v for v in values if v is not None):
         across(
             value,
             color=_color(layer),

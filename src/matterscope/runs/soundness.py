@@ -149,7 +149,9 @@ def summary(dataset: xr.Dataset) -> str:
         size = f"{dataset.sizes['event']:,} on {channels} channel{'s' if channels != 1 else ''}"
     else:
         shape = dataset[next(iter(KINDS[kind].variables))].shape
-        size = " × ".join(str(n) for n in shape) + (" points" if len(shape) == 1 else "")
+        size = " × ".join(str(n) for n in (shape[1:] if shape[0] == 1 else shape)) + (
+            " points" if len(shape) == 1 else ""
+        )
     return f"{kind}, {size}"
 
 
@@ -161,7 +163,7 @@ def picture(dataset: xr.Dataset) -> Picture:
         return Picture("recorded", title, (_rates(dataset),), caption)
     main = next(iter(KINDS[kind].variables))
     units = str(dataset[main].attrs.get("units", "1"))
-    label = main if units == "1" else f"{main} / {units}"
+    label = main if units in {"1", main} else f"{main} / {units}"
     values = np.asarray(dataset[main].values, dtype=float)
     rank = len(KINDS[kind].dims)
     names = dataset[main].dims[-rank:]
