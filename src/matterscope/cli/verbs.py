@@ -32,7 +32,7 @@ def domain_group(domain: str, summary: str) -> typer.Typer:
     group = typer.Typer(help=summary, no_args_is_help=True)
     for name, verb in VERBS.items():
         if name.startswith(f"{domain} "):
-            group.command(name.split(" ", 1)[1], help=verb.summary)(command(name, verb))
+            group.command(name.split(" ", 1)[1], help=verb.summary[:1].upper() + verb.summary[1:])(command(name, verb))
     return group
 
 
@@ -49,7 +49,7 @@ def command(name: str, verb: Verb) -> Callable[..., int]:
     invoke.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
     invoke.__annotations__ = {p.name: p.annotation for p in made}
     invoke.__name__ = name.replace(" ", "_").replace("-", "_")
-    invoke.__doc__ = verb.summary
+    invoke.__doc__ = verb.summary[:1].upper() + verb.summary[1:]
     return invoke
 
 
