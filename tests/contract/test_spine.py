@@ -58,6 +58,37 @@ def test_every_executor_gives_the_same_digest(options, tmp_path, reference):
     assert rows(tmp_path)[0]["digest"] == reference
 
 
+def test_the_parts_of_a_run_join_to_the_same_digest(tmp_path, reference):
+    words = ("spectra", "planted", "--store", tmp_path, "--seed", 3, "--no-report")
+    for part in ("2/3", "1/3"):
+        assert matterscope(*words, "--shard", part).returncode == 0
+    known = rows(tmp_path)[0]["id"]
+    early = matterscope("runs", "merge", known, "--store", tmp_path)
+    assert early.returncode == 2
+    assert "1 of 3 parts are missing" in early.stderr
+    assert matterscope(*words, "--shard", "3/3").returncode == 0
+    joined = matterscope("runs", "merge", known, "--store", tmp_path)
+    assert joined.returncode == 0, joined.stderr
+    assert [r["digest"] for r in rows(tmp_path) if r["state"] == "done"] == [reference]
+    assert sum(r["state"] == "sharded" for r in rows(tmp_path)) == 3
+
+
+def test_inputs_are_shared_out_and_their_answers_joined_in_order(tmp_path):
+    files = []
+    for k in range(5):
+        files.append(tmp_path / f"{k}.csv")
+        lines = [f"{x},{(x - 8979 > 0) + 0.01 * k}" for x in range(8900, 9200)]
+        files[-1].write_text("\n".join(["energy,mu", *lines]))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert matterscope("check", *files, "--store", whole).returncode in (0, 1)
+    for part in ("1/2", "2/2"):
+        matterscope("check", *files, "--store", parts, "--shard", part)
+    joined = matterscope("runs", "merge", rows(parts)[0]["id"], "--store", parts, "--json")
+    assert [e["index"] for e in json.loads(joined.stdout)] == [0, 1, 2, 3, 4]
+    done = [r["digest"] for r in rows(parts) if r["state"] == "done"]
+    assert done == [rows(whole)[0]["digest"]]
+
+
 def test_a_killed_worker_does_not_change_the_digest(tmp_path):
     words = (
         "spectra",

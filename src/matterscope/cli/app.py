@@ -22,7 +22,7 @@ DOMAINS = {
     "materials": "Charge-transition levels of defects; screening of perovskite alloys",
 }
 GROUPS = {
-    "runs": ("matterscope.cli.runs:app", "Stored runs: list, show, report, resume, rm"),
+    "runs": ("matterscope.cli.runs:app", "Stored runs: list, show, report, resume, merge, rm"),
     "data": ("matterscope.cli.data:app", "Public data sets: list, fetch, verify"),
 }
 COMMANDS = {

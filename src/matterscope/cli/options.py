@@ -35,6 +35,7 @@ SHARED: dict[str, tuple[Any, Any, Any]] = {
     "scheduler": (str, "", typer.Option("--scheduler", help="Address of a Dask scheduler in a network you trust.", rich_help_panel=EXECUTION)),
     "workers": (int, 0, typer.Option("--workers", help="Processes; 0 is one per core.", min=0, rich_help_panel=EXECUTION)),
     "threads": (int, 1, typer.Option("--threads", help="Threads of the numerical libraries; part of the digest.", min=1, rich_help_panel=EXECUTION)),
+    "shard": (str, "", typer.Option("--shard", help="Compute part K of N, as K/N; `matterscope runs merge` joins the parts.", rich_help_panel=EXECUTION)),
     "time_limit": (float | None, None, typer.Option("--time-limit", help="Seconds after which the run stops, resumable.", rich_help_panel=EXECUTION)),
     "max_bytes": (float | None, None, typer.Option("--max-bytes", help="Largest decoded size of an input.", rich_help_panel=EXECUTION)),
     "dry_run": (bool, False, typer.Option("--dry-run", help="Say what would be done; write nothing.", rich_help_panel=EXECUTION)),

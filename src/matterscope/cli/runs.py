@@ -1,4 +1,4 @@
-"""``matterscope runs``: list, show, report, resume, rm; and ``cite``.
+"""``matterscope runs``: list, show, report, resume, merge, rm; and ``cite``.
 
 In: ids of stored runs, or directories of copied ones. Out: tables, JSON, a report rendered again.
 """
@@ -112,6 +112,28 @@ def resume(
         meter.close()
     (print_json if as_json else print_answers)(finished.entries)
     say(f"run {finished.id} · report {finished.folder / 'report.html'}")
+    return ANSWERED
+
+
+@app.command(help="Join the parts of a run that was computed with --shard.")
+def merge(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN…", help="Parts; the others are found in the store.")
+    ],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Join the parts of a sharded run."""
+    from matterscope.runs.execute import Options
+    from matterscope.runs.merging import merge as join
+
+    meter = Meter()
+    try:
+        joined = join(runs, Options(store=str(store or "")), progress=meter)
+    finally:
+        meter.close()
+    (print_json if as_json else print_answers)(joined.entries)
+    say(f"run {joined.id} · report {joined.folder / 'report.html'}")
     return ANSWERED
 
 

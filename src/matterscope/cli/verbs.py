@@ -32,7 +32,9 @@ def domain_group(domain: str, summary: str) -> typer.Typer:
     group = typer.Typer(help=summary, no_args_is_help=True)
     for name, verb in VERBS.items():
         if name.startswith(f"{domain} "):
-            group.command(name.split(" ", 1)[1], help=verb.summary[:1].upper() + verb.summary[1:])(command(name, verb))
+            group.command(name.split(" ", 1)[1], help=verb.summary[:1].upper() + verb.summary[1:])(
+                command(name, verb)
+            )
     return group
 
 
@@ -59,17 +61,23 @@ check_command = command("check", lookup("check"))
 def perform(name: str, inputs: list[str], config: dict[str, Any], shared: dict[str, Any]) -> int:
     """Execute a verb, print its answers, and return the exit code."""
     from matterscope.runs.execute import Options, TimeIsUp, execute, plan
+    from matterscope.runs.shards import Shard, ShardDone
 
     if shared["max_bytes"]:
         os.environ["MATTERSCOPE_MAX_BYTES"] = str(int(shared["max_bytes"]))
     kept = ("seed", "level", "executor", "workers", "threads", "scheduler", "report", "time_limit")
-    options = Options(store=str(shared["store"] or ""), **{k: shared[k] for k in kept})
+    shard = Shard.parse(shared["shard"]) if shared["shard"] else None
+    options = Options(store=str(shared["store"] or ""), shard=shard, **{k: shared[k] for k in kept})
     if shared["dry_run"]:
         print(plan(name, inputs, config, options))
         return ANSWERED
     meter = Meter(quiet=False)
     try:
         run = execute(name, inputs, config, options, progress=meter)
+    except ShardDone as part:
+        run_id = getattr(part, "run", "")
+        say(f"{part}: run {run_id} · when all are: matterscope runs merge {run_id}")
+        return ANSWERED
     except (KeyboardInterrupt, TimeIsUp) as stop:
         raise Stopped(
             str(stop) or "stopped",

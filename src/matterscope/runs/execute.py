@@ -11,7 +11,7 @@ import platform
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from matterscope.core.verbs import as_input
 from matterscope.runs import records
 from matterscope.runs.catalogue import Verb, lookup, resolve
 from matterscope.runs.executors import limit_threads, opened
+from matterscope.runs.shards import Shard, ShardDone, array_script
 from matterscope.runs.store import RunFolder, Store, read_json
 
 
@@ -42,6 +43,8 @@ class Options:
     store: str = ""
     report: bool = True
     time_limit: float | None = None
+    shard: Shard | None = None
+    """The part that is computed here; the run then waits for `runs.merging`."""
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -147,8 +150,10 @@ def execute(
         "command": command_line(verb, taken, settings, options),
         "python": python_lines(verb, taken, settings, options),
     }
+    if options.shard:
+        record["shard"] = str(options.shard)
     folder = Store(options.store or None).create(verb, record)
-    return _guarded(folder, Job(verb, taken, settings, options, levels, failures), progress)
+    return compute(folder, Job(verb, taken, settings, options, levels, failures), progress)
 
 
 def resume(run_id: str, options: Options, *, progress: Progress = silent) -> Run:
@@ -157,12 +162,17 @@ def resume(run_id: str, options: Options, *, progress: Progress = silent) -> Run
     folder = store.path(run_id)
     if (folder / "DONE").is_file():
         return load(folder)
-    record = read_json(folder / "run.json")
+    job = job_of(read_json(folder / "run.json"), options)
+    return compute(store.reopen(str(folder)), job, progress)
+
+
+def job_of(record: dict[str, Any], options: Options) -> Job:
+    """Return what a stored run computes; its inputs are read again and must be unchanged."""
     taken = []
     for stored in record["inputs"]:
         if not stored["path"]:
             raise ConfigError(
-                "this run had an input in memory and cannot be resumed", where=folder.name
+                "this run had an input in memory and cannot be resumed", where=record["id"]
             )
         given = as_input(stored["path"] + (f":{stored['selector']}" if stored["selector"] else ""))
         if given.sha256 != stored["sha256"]:
@@ -174,19 +184,9 @@ def resume(run_id: str, options: Options, *, progress: Progress = silent) -> Run
             )
         taken.append(Input(stored["source"], given.selector, given.path, None, given.sha256))
     settings = validate(resolve(lookup(record["verb"]).settings), record["config"], record["verb"])
-    same = Options(
-        seed=record["seed"],
-        executor=options.executor,
-        workers=options.workers,
-        threads=record["threads"],
-        scheduler=options.scheduler,
-        store=options.store,
-        report=options.report,
-        time_limit=options.time_limit,
-    )
+    same = replace(options, seed=record["seed"], threads=record["threads"], shard=None)
     levels, failures = tuple(record["levels"]), record["failures"]
-    job = Job(record["verb"], taken, settings, same, levels, failures)
-    return _guarded(store.reopen(str(folder)), job, progress)
+    return Job(record["verb"], taken, settings, same, levels, failures)
 
 
 def load(folder: Path) -> Run:
@@ -203,9 +203,14 @@ def load(folder: Path) -> Run:
     )
 
 
-def _guarded(folder: RunFolder, job: Job, progress: Progress) -> Run:
+def compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
+    """Compute what a run still lacks, finish it or mark why it stopped."""
     try:
         return _compute(folder, job, progress)
+    except ShardDone as part:
+        folder.mark("sharded", f"part {job.options.shard} is computed")
+        part.run = folder.id  # type: ignore[attr-defined]
+        raise
     except (KeyboardInterrupt, TimeIsUp) as stop:
         folder.mark(
             "interrupted",
@@ -223,6 +228,7 @@ def _guarded(folder: RunFolder, job: Job, progress: Progress) -> Run:
 def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
     verb, taken, settings = job.verb, job.taken, job.settings
     options, levels, failures = job.options, job.levels, job.failures
+    shard = options.shard
     entry = lookup(verb)
     limit_threads(options.threads)
     function = resolve(entry.function)
@@ -240,6 +246,8 @@ def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
         scheduler=options.scheduler,
     ) as mapper:
         for number, group in enumerate(groups):
+            if shard and len(groups) > 1 and not shard.holds(number):
+                continue
             mark = folder.folder / "units" / f"group-{number}.json"
             if not mark.is_file():
                 part = _timed(progress, deadline)
@@ -249,7 +257,11 @@ def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
                     progress=part,
                     artifacts=folder.folder / "artifacts",
                 )
-                call.mapper = _checkpointed(mapper, folder.folder / "units" / f"group-{number}")
+                call.mapper = _checkpointed(
+                    mapper,
+                    folder.folder / "units" / f"group-{number}",
+                    shard if len(groups) == 1 else None,
+                )
                 _answer(folder, function, group, settings, call, len(entries), mark)
                 if deadline and time.monotonic() > deadline and number + 1 < len(groups):
                     raise TimeIsUp(
@@ -260,6 +272,8 @@ def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
             missed += stored["failures"]
             if len(groups) > 1:
                 progress(number + 1, len(groups), "inputs")
+    if shard and len(groups) > 1:
+        raise ShardDone(f"part {shard} is computed")
     digest = records.digest(folder.folder, entries)
     write_json(folder.folder / "estimates.json", entries)
     write_json(folder.folder / "failures.json", missed)
@@ -308,8 +322,11 @@ def _answer(
     write_json(mark, {"estimates": stored, "failures": []})
 
 
-def _checkpointed(mapper: Mapper, folder: Path) -> Mapper:
-    """Wrap a mapper: units already on disk are read, the others computed and written as they arrive."""
+def _checkpointed(mapper: Mapper, folder: Path, shard: Shard | None) -> Mapper:
+    """Wrap a mapper: units already on disk are read, the others computed and written as they arrive.
+
+    Of a shard only its own units are computed; the work then waits for the others.
+    """
     count = [0]
 
     def mapped(
@@ -319,9 +336,10 @@ def _checkpointed(mapper: Mapper, folder: Path) -> Mapper:
         count[0] += 1
         home.mkdir(parents=True, exist_ok=True)
         paths = [home / f"{i}.npz" for i in range(len(items))]
-        missing = [i for i, path in enumerate(paths) if not records.read_unit(path)[0]]
+        absent = [i for i, path in enumerate(paths) if not records.read_unit(path)[0]]
+        missing = [i for i in absent if shard is None or shard.holds(i)]
         kept = partial(_keep, unit, str(home), seed, stream)
-        done = len(items) - len(missing)
+        done = len(items) - len(absent)
         mapper(
             kept,
             [(i, items[i]) for i in missing],
@@ -329,6 +347,8 @@ def _checkpointed(mapper: Mapper, folder: Path) -> Mapper:
             stream=stream,
             progress=lambda n, _, what: progress(done + n, len(items), what),
         )
+        if len(missing) < len(absent):
+            raise ShardDone(f"part {shard} is computed")
         return [records.read_unit(path)[1] for path in paths]
 
     return mapped
@@ -438,6 +458,8 @@ def plan(verb: str, inputs: Sequence[Any], config: dict[str, Any], options: Opti
     settings = validate(resolve(entry.settings), config, verb)
     _check_count(verb, entry, len(inputs))
     taken, failures = _take_inputs(inputs)
+    command = command_line(verb, taken, settings, options)
+    script = array_script(command, options.shard, options.store) if options.shard else ""
     return canonical_json(
         {
             "verb": verb,
@@ -446,6 +468,7 @@ def plan(verb: str, inputs: Sequence[Any], config: dict[str, Any], options: Opti
             "config": settings.model_dump(mode="json"),
             "levels": options.levels,
             "executor": options.executor,
+            **({"shard": str(options.shard), "script": script} if options.shard else {}),
         },
         indent=1,
     )

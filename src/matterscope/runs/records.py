@@ -52,6 +52,28 @@ def write_estimate(folder: Path, index: int, estimate: Estimate, run: str) -> di
     return plain_entry
 
 
+def move_estimate(
+    source: Path, entry: dict[str, Any], target: Path, index: int, run: str
+) -> dict[str, Any]:
+    """Copy a stored estimate into another run under a new number; return its new entry."""
+    old = f"{entry['index']}-"
+
+    def moved(path: str) -> str:
+        place, _, name = path.partition("/")
+        goal = f"{place}/{index}-{name.removeprefix(old)}"
+        (target / place).mkdir(exist_ok=True)
+        write_bytes(target / goal, inside(source, path).read_bytes())
+        return goal
+
+    copied: dict[str, Any] = json.loads(json.dumps(entry))
+    held = [*copied["arrays"].values(), *copied["tables"].values(), *copied["figures"]]
+    held += [c for a in copied["arrays"].values() for c in a.get("coords", {}).values()]
+    for item in held:
+        item["path"] = moved(item["path"])
+    copied["index"], copied["run"] = index, run
+    return copied
+
+
 def _write_array(folder: Path, stem: str, array: Any) -> dict[str, Any]:
     import numpy as np
 

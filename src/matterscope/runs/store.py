@@ -21,7 +21,7 @@ from typing import IO, Any
 from matterscope.core.errors import ConfigError, DataError
 from matterscope.core.files import sha256_of, sync_folder, write_json
 
-STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted", "sharded")
 _COLUMNS = "id, verb, state, created, finished, summary, digest, reason"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -241,7 +241,7 @@ class RunFolder:
         self.close()
 
     def mark(self, state: str, reason: str) -> None:
-        """Mark the run failed, cancelled or interrupted."""
+        """Mark the run failed, cancelled, interrupted or, for a part of a run, sharded."""
         try:
             write_json(
                 self.folder / "state.json", {"state": state, "reason": reason, "time": now()}
