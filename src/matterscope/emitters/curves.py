@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matterscope.core.calls import Call, Input
-from matterscope.core.errors import DataError, ReadError, require
+from matterscope.core.errors import DataError, ReadError
 from matterscope.core.estimates import Estimate, Interval, Quantity, gaussian
 from matterscope.core.pictures import Panel, Picture, line, mark, points
+from matterscope.io import tables
 from matterscope.learn.fitting import Fit, Parameter, Values, fit_curve
 
 if TYPE_CHECKING:
@@ -32,13 +33,9 @@ def read_table(given: Input) -> pd.DataFrame:
         m = given.data[0] if isinstance(given.data, list) else given.data
         return pd.DataFrame({"x": m["x"].values, "y": m["y"].values})
     path = given.path or Path(given.source)
-    if path.suffix.lower() in {".xlsx", ".xlsm"}:
-        require("openpyxl", "reading an Excel table")
-        raw = pd.read_excel(path, sheet_name=given.selector or 0, header=None)
-    else:
-        raw = pd.read_csv(
-            path, sep=None, engine="python", comment="#", encoding="utf-8-sig", header=None
-        )
+    raw = tables.read_table(path, header=False, sheet=given.selector).astype(str)
+    if raw.attrs.get("decimal") == ",":
+        raw = raw.replace(",", ".", regex=True)
     # the names stand in the last row of words above the first row of numbers
     numbers = raw.apply(pd.to_numeric, errors="coerce").notna().sum(axis=1) >= 2
     first = int(np.argmax(numbers.to_numpy()))

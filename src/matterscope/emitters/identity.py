@@ -22,6 +22,7 @@ from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, bars, line, mark, points
 from matterscope.emitters.result_tables import answers
 from matterscope.io.defect_libraries import COLUMNS, read_library
+from matterscope.io.tables import read_table
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import IdentifySettings
@@ -374,7 +375,7 @@ def _next_measurement(
 
 def _join_levels(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the ranking with the charge-transition levels of the same defect, where a table has them."""
-    levels = pd.read_csv(path, comment="#")
+    levels = read_table(path)
     name = next((c for c in levels.columns if str(c).lower() in {"defect", "label", "name"}), None)
     value = next((c for c in levels.columns if "level" in str(c).lower()), None)
     if name is None or value is None:

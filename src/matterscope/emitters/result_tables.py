@@ -18,6 +18,8 @@ import pandas as pd
 from matterscope.core.calls import Input
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.units import HC
+from matterscope.io.limits import regular_file
+from matterscope.io.tables import read_table
 
 NAMES = {
     "centre": (
@@ -38,9 +40,9 @@ NAMES = {
 
 def answers(path: Path) -> list[dict[str, Any]]:
     """Return the answers stored in a JSON file (one, a list, or lines of them)."""
-    text = path.read_text(encoding="utf-8")
+    regular_file(path)
     try:
-        stored = json.loads(text)
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReadError(f"this is no JSON: {error}", where=str(path)) from None
     found = stored if isinstance(stored, list) else stored.get("estimates", [stored])
@@ -64,12 +66,7 @@ def gather(inputs: Sequence[Input]) -> pd.DataFrame:
         elif given.path.suffix.lower() == ".json":
             parts.append(_from_answers(given.path))
         else:
-            try:
-                raw = pd.read_csv(given.path, sep=None, engine="python", comment="#")
-            except (ValueError, pd.errors.ParserError) as error:
-                raise ReadError(
-                    f"the table cannot be read: {error}", where=str(given.path)
-                ) from None
+            raw = read_table(given.path)
             parts.append(normalise(raw, str(given.path)))
     return pd.concat(parts, ignore_index=True)
 

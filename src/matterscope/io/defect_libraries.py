@@ -15,6 +15,7 @@ import pandas as pd
 
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.io.limits import declared, regular_file
+from matterscope.io.tables import read_table
 
 COLUMNS = (
     "host",
@@ -99,10 +100,7 @@ def _from_sqlite(path: Path) -> pd.DataFrame:
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
-    try:
-        rows = pd.read_csv(path, comment="#")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ReadError(f"the library cannot be read: {error}", where=str(path)) from None
+    rows = read_table(path)
     if "defect" not in rows or "zpl" not in rows:
         raise SchemaError(
             "a library needs the columns defect and zpl",

@@ -83,6 +83,7 @@ def read_table(
     header: bool | None = None,
     names: Sequence[str] = (),
     keep: bool = True,
+    sheet: str = "",
 ) -> pd.DataFrame:
     """Read a table and bring it to a schema.
 
@@ -98,6 +99,8 @@ def read_table(
         Names for a table without header.
     keep : bool
         Keep columns that the schema does not name, unchanged.
+    sheet : str
+        Sheet of a workbook, by name or number from 1; empty: the first.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def read_table(
     """
     path = Path(path)
     regular_file(path)
-    frame = _load(path, header, names)
+    frame = _load(path, header, names, sheet)
     frame.attrs["path"] = str(path)
     return conform(frame, columns, keep=keep) if columns else _guess_numbers(frame)
 
@@ -215,13 +218,13 @@ def _guess_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 # ---------------------------------------------------------------- formats
-def _load(path: Path, header: bool | None, names: Sequence[str]) -> pd.DataFrame:
+def _load(path: Path, header: bool | None, names: Sequence[str], sheet: str = "") -> pd.DataFrame:
     with path.open("rb") as handle:
         head = handle.read(8)
     if head[:4] == b"PAR1":
         return _parquet(path)
     if head[:4] == b"PK\x03\x04":
-        rows = _xlsx(path)
+        rows = _xlsx(path, sheet)
         return _frame(rows, path, header, names, ["first sheet of a workbook"], first=1)
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ReadError(
@@ -369,15 +372,25 @@ def _records(text: str, path: Path) -> pd.DataFrame:
     return frame
 
 
-def _xlsx(path: Path) -> list[list[str]]:
+def _xlsx(path: Path, name: str = "") -> list[list[str]]:
     require("openpyxl", "reading an XLSX table")
     require("defusedxml", "reading an XLSX table safely")
     import openpyxl
 
     declared(path.stat().st_size * 20, str(path), "the workbook")
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
     try:
-        sheet = book.worksheets[0]
+        # by its content: a workbook may have any name
+        with path.open("rb") as handle:
+            data = io.BytesIO(handle.read())
+        book = openpyxl.load_workbook(data, read_only=True, data_only=True, keep_links=False)
+    except Exception as error:  # noqa: BLE001 - whatever a foreign decoder raises, the file is to blame
+        raise ReadError(
+            f"this archive is no workbook: {type(error).__name__}",
+            where=str(path),
+            expected="XLSX, CSV, JSON or Parquet",
+        ) from None
+    try:
+        sheet = _sheet(book, name, path)
         rows = [
             ["" if c is None else str(c) for c in row] for row in sheet.iter_rows(values_only=True)
         ]
@@ -387,6 +400,21 @@ def _xlsx(path: Path) -> list[list[str]]:
     if not rows:
         raise ReadError("the first sheet is empty", where=str(path))
     return rows
+
+
+def _sheet(book: Any, name: str, path: Path) -> Any:
+    """Return the sheet called `name`, or the one with that number from 1, or the first."""
+    sheets = list(book.worksheets)
+    chosen = [s for s in sheets if s.title == name] if name else sheets[:1]
+    if not chosen and name.isdigit() and 1 <= int(name) <= len(sheets):
+        chosen = [sheets[int(name) - 1]]
+    if not chosen:
+        raise ReadError(
+            f"the workbook has no sheet '{name}'",
+            where=str(path),
+            expected=", ".join(repr(s.title) for s in sheets[:12]),
+        )
+    return chosen[0]
 
 
 def _parquet(path: Path) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import canonical_json, write_text
 from matterscope.core.pictures import Panel, Picture, points
 from matterscope.core.settings import Settings, validate
+from matterscope.io.limits import regular_file
 from matterscope.physics.structures import as_record, first_shell, from_record, structure_digest
 from matterscope.spectra.relaxation import potential_version, relax
 from matterscope.spectra.settings import BuildSettings
@@ -74,10 +75,17 @@ class Recipe(Settings):
 
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe of a TOML file; raise ConfigError with the faulty entry."""
+    regular_file(path)
     try:
         content = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe is not TOML: {error}", where=str(path)) from None
+    if not content:
+        raise ConfigError(
+            "the recipe is empty",
+            where=str(path),
+            hint="a set takes hours: say at least family and count, as recipes/nmc.toml does",
+        )
     recipe = validate(Recipe, content, f"recipe {path.name}")
     unknown = set(recipe.sites) - set(ELEMENTS)
     if unknown:
