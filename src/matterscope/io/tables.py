@@ -119,6 +119,63 @@ def read_table(
     return conform(frame, columns, keep=keep) if columns else _guess_numbers(frame)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """A table as text, before anything is said about its columns.
+
+    Parameters
+    ----------
+    rows : list of list of str
+        Cells, a heading row included; rows may differ in length.
+    first_line : int
+        Line of the file on which ``rows[0]`` stands.
+    assumed : tuple of str
+        What had to be assumed, in sentences.
+    decimal : str
+        ``"."`` or ``","``.
+    """
+
+    rows: list[list[str]]
+    first_line: int = 1
+    assumed: tuple[str, ...] = ()
+    decimal: str = "."
+
+
+def read_cells(path: Path | str) -> Cells:
+    """Return the cells of a table as stripped text with decimal points, whatever its format.
+
+    For tables whose headings a domain must judge first: alloys may name species in the headings, or
+    have no heading at all.
+
+    Raises
+    ------
+    ReadError
+    """
+    path = Path(path)
+    regular_file(path)
+    with path.open("rb") as handle:
+        head = handle.read(4)
+    if head == b"PAR1":
+        return cells_of_frame(_parquet(path))
+    if head == b"PK\x03\x04":
+        return Cells(_xlsx(path), assumed=("first sheet of a workbook",))
+    _bounded_text(path)
+    text, assumed = _decode(path)
+    if text.lstrip()[:1] in ("[", "{"):
+        return cells_of_frame(_records(text, path))
+    cells = _split(text, str(path), assumed)
+    rows = [[c.strip() for c in row] for row in cells.rows]
+    if cells.decimal == ",":
+        rows = [[c.replace(",", ".") if _NUMBER.match(c) else c for c in row] for row in rows]
+    return Cells(rows, cells.first_line, cells.assumed)
+
+
+def cells_of_frame(frame: pd.DataFrame) -> Cells:
+    """Return a frame as cells, its column names first."""
+    body = frame.astype(object).where(frame.notna(), "").astype(str).to_numpy().tolist()
+    return Cells([[str(c) for c in frame.columns], *body], 0, tuple(frame.attrs.get("assumed", ())))
+
+
 def conform(frame: pd.DataFrame, columns: Sequence[Column], *, keep: bool = True) -> pd.DataFrame:
     """Return `frame` with the names, kinds and units of a schema.
 
@@ -226,6 +283,14 @@ def _load(path: Path, header: bool | None, names: Sequence[str], sheet: str = ""
     if head[:4] == b"PK\x03\x04":
         rows = _xlsx(path, sheet)
         return _frame(rows, path, header, names, ["first sheet of a workbook"], first=1)
+    _bounded_text(path)
+    text, assumed = _decode(path)
+    if text.lstrip()[:1] in ("[", "{"):
+        return _records(text, path)
+    return _text(text, path, header, names, assumed)
+
+
+def _bounded_text(path: Path) -> None:
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ReadError(
             "the table is too large for text",
@@ -233,10 +298,6 @@ def _load(path: Path, header: bool | None, names: Sequence[str], sheet: str = ""
             expected=f"at most {MAX_TEXT_BYTES:,} bytes",
             hint="convert it to Parquet",
         )
-    text, assumed = _decode(path)
-    if text.lstrip()[:1] in ("[", "{"):
-        return _records(text, path)
-    return _text(text, path, header, names, assumed)
 
 
 def _decode(path: Path) -> tuple[str, list[str]]:
@@ -260,6 +321,13 @@ def _decode(path: Path) -> tuple[str, list[str]]:
 def _text(
     text: str, path: Path, header: bool | None, names: Sequence[str], assumed: list[str]
 ) -> pd.DataFrame:
+    cells = _split(text, str(path), assumed)
+    frame = _frame(cells.rows, path, header, names, assumed, first=cells.first_line)
+    frame.attrs["decimal"] = cells.decimal
+    return frame
+
+
+def _split(text: str, where: str, assumed: list[str]) -> Cells:
     lines = text.splitlines()
     skipped = 0
     while skipped < len(lines) and (
@@ -268,7 +336,7 @@ def _text(
         skipped += 1
     body = [line for line in lines[skipped:] if line.strip()]
     if not body:
-        raise ReadError("the table has no rows", where=str(path))
+        raise ReadError("the table has no rows", where=where)
     mark, word = _separator(body)
     if mark != ",":
         assumed.append(f"columns are separated by {word}")
@@ -278,14 +346,11 @@ def _text(
         try:
             rows = [row for row in csv.reader(io.StringIO("\n".join(body)), delimiter=mark) if row]
         except csv.Error as error:
-            raise ReadError(
-                f"the table cannot be split into cells: {error}", where=str(path)
-            ) from None
-    frame = _frame(rows, path, header, names, assumed, first=skipped + 1)
-    if mark != "," and _decimal_comma(rows):
-        frame.attrs["decimal"] = ","
+            raise ReadError(f"the table cannot be split into cells: {error}", where=where) from None
+    comma = mark != "," and _decimal_comma(rows)
+    if comma:
         assumed.append("numbers have a decimal comma")
-    return frame
+    return Cells(rows, skipped + 1, tuple(assumed), "," if comma else ".")
 
 
 def _separator(lines: list[str]) -> tuple[str, str]:

@@ -6,20 +6,18 @@ their training rows and hyper-parameters and factored again on loading; trees as
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from matterscope.core.errors import ModelError
-from matterscope.core.files import canonical_json, sha256_of, write_bytes
+from matterscope.learn import persist
 from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.alloys import AlloyModel, Member, TargetModel
 from matterscope.materials.forests import Forest
 
-SCHEMA = "matterscope.alloys/1"
+FAMILY = "alloys"
 
 
 def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[str, Any]:
@@ -50,34 +48,29 @@ def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[
             "quantiles": {str(k): v for k, v in stack.quantiles.items()},
         }  # fmt: skip
     card = {
-        "schema": SCHEMA, "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
+        "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
         "units": model.units, "trained_on": source, "trained_on_sha256": digest,
         "licence": "that of the training table: models are made on the spot and not shipped",
     }  # fmt: skip
-    arrays["card"] = np.frombuffer(canonical_json(card).encode(), dtype=np.uint8)
-    data = io.BytesIO()
-    np.savez_compressed(data, **arrays)
-    write_bytes(path, data.getvalue())
-    sha = sha256_of(path)
-    return {"path": path.name, "sha256": sha, "name": f"alloys@{sha[:8]}"}
+    sha = persist.save_model(path, FAMILY, card, arrays)
+    return {"path": path.name, "sha256": sha, "name": f"{FAMILY}@{sha[:8]}"}
 
 
 def load_model(path: Path) -> AlloyModel:
-    """Return the model of a file written by `save_model`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {k: archive[k] for k in archive.files}
-        card = json.loads(arrays["card"].tobytes().decode())
-    except (OSError, ValueError, KeyError) as error:
+    """Return the model of a file written by `save_model`.
+
+    Raises
+    ------
+    ModelError
+    """
+    card, arrays = persist.load_model(path)
+    if card.get("family") != FAMILY:
         raise ModelError(
             "this file is not a model of alloys",
             where=str(path),
-            got=f"{type(error).__name__}: {error}",
+            got=card.get("family"),
+            expected=FAMILY,
             hint="matterscope materials train TABLE makes one",
-        ) from None
-    if card.get("schema") != SCHEMA:
-        raise ModelError(
-            "the model has another schema", where=str(path), got=card.get("schema"), expected=SCHEMA
         )
     a, b, x = (arrays[f"fractions_{i}"] for i in range(3))
     species = {s: tuple(names) for s, names in card["species"].items()}

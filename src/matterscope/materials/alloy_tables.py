@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.calls import Input
 from matterscope.core.errors import ReadError, SchemaError
-from matterscope.io.limits import regular_file
+from matterscope.io.tables import MISSING, Cells, cells_of_frame, read_cells
 from matterscope.materials import perovskite_229
 from matterscope.materials.compositions import (
     FRACTION_TOLERANCE,
@@ -37,7 +36,8 @@ from matterscope.materials.findings import Finding
 Array = NDArray[np.float64]
 
 SENTINELS = (1000.0, -999.0, 999.0, 9999.0, -9999.0)
-MISSING_WORDS = ("", "n/a", "na", "nan", "none", "-", "--", "null")
+MISSING_WORDS = MISSING | {"na"}
+"""Sodium can be no value of a property."""
 
 PROPERTIES: dict[str, tuple[str, tuple[str, ...]]] = {
     # canonical name: (units, other spellings, compared in lower case without separators)
@@ -95,6 +95,8 @@ class AlloyTable:
     extras: dict[str, Any] = field(default_factory=dict)
     keys: list[tuple[str, str]] = field(default_factory=list)
     """Phase and fidelity of each row."""
+    assumed: tuple[str, ...] = ()
+    """What was assumed about the file: separator, decimal comma, encoding."""
 
     def __len__(self) -> int:
         return len(self.compositions)
@@ -128,6 +130,7 @@ class AlloyTable:
             list(self.findings),
             {n: v[index] for n, v in self.extras.items() if isinstance(v, np.ndarray)},
             [self.keys[i] for i in index],
+            self.assumed,
         )
 
 
@@ -142,8 +145,8 @@ def read_alloys(
         What is not a table of perovskites. Doubts about rows are findings, not errors.
     """
     raw = [(given, cells_of(given)) for given in inputs]
-    if all(perovskite_229.recognises(cells) for _, cells in raw):
-        return _joined_229([(given.source, cells) for given, cells in raw])
+    if all(perovskite_229.recognises(cells.rows) for _, cells in raw):
+        return _joined_229([(given.source, cells.rows) for given, cells in raw])
     if len(raw) > 1:
         raise SchemaError(
             "several tables with headers cannot be joined",
@@ -155,54 +158,13 @@ def read_alloys(
     return _with_header(given.source, cells, renormalise=renormalise, fidelity=fidelity)
 
 
-def cells_of(given: Input) -> list[list[str]]:
-    """Return the cells of a delimited text file; byte-order mark, separators and decimal comma handled."""
+def cells_of(given: Input) -> Cells:
+    """Return the cells of an input: a file of any table format, or a frame in memory."""
     if isinstance(given.data, pd.DataFrame):
-        frame = given.data
-        return [[str(c) for c in frame.columns], *frame.astype(str).to_numpy().tolist()]
+        return cells_of_frame(given.data)
     if given.path is None:
         raise ReadError("this input has neither a file nor a table", where=given.source)
-    path = regular_file(Path(given.path))
-    if path.suffix.lower() in {".xlsx", ".parquet", ".json"}:
-        return cells_of(Input(given.source, data=_read_binary(path)))
-    data = path.read_bytes()
-    if b"\x00" in data[:4096]:
-        raise ReadError("this is not a text table", where=given.source, got=repr(data[:16]))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    return split_cells(text)
-
-
-def _read_binary(path: Path) -> pd.DataFrame:
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_excel(path) if suffix == ".xlsx" else pd.read_json(path)
-    except (ValueError, OSError, KeyError, ImportError) as error:
-        raise ReadError("this table cannot be read", where=str(path), got=str(error)) from error
-
-
-def split_cells(text: str) -> list[list[str]]:
-    """Return rows of cells; the separator is the one of ``, ; tab |`` that gives even rows."""
-    import csv
-
-    lines = [ln for ln in text.splitlines() if ln.strip() and not ln.lstrip().startswith("#")]
-    if not lines:
-        raise ReadError("the table is empty", got="no lines with data")
-    best, score = ",", (-1.0, 0.0)
-    for separator in ";\t,|":
-        counts = [len(row) for row in csv.reader(lines[:50], delimiter=separator)]
-        even = sum(c == counts[0] for c in counts) / len(counts)
-        if counts[0] > 1 and (even, counts[0]) > score:
-            best, score = separator, (even, float(counts[0]))
-    rows = [[c.strip() for c in row] for row in csv.reader(lines, delimiter=best)]
-    if best != ",":
-        comma = re.compile(r"^[-+]?\d+,\d+([eE][-+]?\d+)?$")
-        rows = [[c.replace(",", ".") if comma.match(c) else c for c in row] for row in rows]
-    return rows
+    return read_cells(given.path)
 
 
 # --- tables with a header ---------------------------------------------------------------------
@@ -218,26 +180,27 @@ def looks_like_alloys(cells: list[list[str]]) -> bool:
 
 
 def _with_header(
-    source: str, cells: list[list[str]], *, renormalise: bool, fidelity: str
+    source: str, cells: Cells, *, renormalise: bool, fidelity: str
 ) -> AlloyTable:
-    head = [c.strip().strip('"') for c in cells[0]]
-    if not looks_like_alloys(cells):
+    rows, first = cells.rows, cells.first_line
+    head = [c.strip().strip('"') for c in rows[0]]
+    if not looks_like_alloys(rows):
         raise SchemaError(
             "this table has neither a formula column nor columns of species",
-            where=f"{source}, line 1",
+            where=f"{source}, line {first}",
             got=", ".join(head[:8]),
             expected="'formula', or columns such as K, Cs, MA, Pb, I",
             hint="a table without a header line needs one",
         )
-    ragged = next((i for i, row in enumerate(cells) if len(row) != len(head)), None)
+    ragged = next((i for i, row in enumerate(rows) if len(row) != len(head)), None)
     if ragged is not None:
         raise SchemaError(
             "a row has another number of cells than the header",
-            where=f"{source}, line {ragged + 1}",
-            got=len(cells[ragged]),
+            where=f"{source}, line {first + ragged}",
+            got=len(rows[ragged]),
             expected=len(head),
         )
-    frame = pd.DataFrame(cells[1:], columns=head)
+    frame = pd.DataFrame(rows[1:], columns=head)
     if frame.empty:
         raise SchemaError("the table has a header and no rows", where=source)
     findings: list[Finding] = []
@@ -251,10 +214,11 @@ def _with_header(
         {n: t[keep] for n, t in targets.items()},
         units,
         [f"row {i + 1}" for i in keep],
-        keep + 2,
-        findings,
+        keep + 1 + first,
+        [replace(f, line=f.line + first - 1) for f in findings],
         {},
         [keys[i] for i in keep],
+        cells.assumed,
     )
     return one_fidelity(table, fidelity)
 

@@ -67,7 +67,7 @@ def limit_efficiency(inputs: list[Input], settings: SlmeSettings, call: Call) ->
 # --- input ------------------------------------------------------------------------------------
 def spectra_of(given: Input, settings: SlmeSettings) -> list[tuple[Spectrum, str]]:
     """Return the spectra of a file, each with a note on the units assumed."""
-    cells = cells_of(given)
+    cells = cells_of(given).rows
     try:
         [float(c) for c in cells[0]]
         head, body = [f"c{i}" for i in range(len(cells[0]))], cells
