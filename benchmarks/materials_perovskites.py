@@ -23,8 +23,7 @@ from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
 from matterscope.materials.alloy_training import fit_unit
 from matterscope.materials.alloys import mixed_sites, take
-from matterscope.materials.sitekernels import SiteBasis
-from matterscope.materials.species import descriptors
+from matterscope.materials.sitekernels import site_bases
 
 GOALS = {
     # property: (paper, goal of five folds, Vegard on the mixed, best left-out A, X, (A, X))
@@ -95,7 +94,7 @@ def line(
 
 def fidelity(t: AlloyTable) -> None:
     """Print RMSE of the HSE gap of 60 rows left out, mean of four repeats; goal ≤ 0.28 and ≤ 0.30 at 50."""
-    bases = tuple(SiteBasis(d) for d in descriptors(t.species))
+    bases = site_bases(t.species)
     low, high = t.targets["band_gap_pbe"], t.targets["band_gap_hse"]
     for labels in (12, 25, 50, 100):
         errors: dict[str, list[float]] = {}

@@ -12,11 +12,10 @@ from matterscope.materials.sitekernels import (
     BOWING_TERMS,
     VEGARD_TERMS,
     ProductKernel,
-    SiteBasis,
     bowing_terms,
+    site_bases,
 )
 from matterscope.materials.spaces import make_space
-from matterscope.materials.species import descriptors
 from support.alloys import SPECIES, law, model
 
 
@@ -67,7 +66,7 @@ def test_a_site_that_no_training_row_mixes_is_interpolated_linearly_and_doubted_
 
 
 def test_bowing_terms_vanish_at_every_end_member() -> None:
-    bases = tuple(SiteBasis(d) for d in descriptors(SPECIES))
+    bases = site_bases(SPECIES)
     ends = tuple(np.eye(2)[[i >> k & 1 for i in range(8)]] for k in (2, 1, 0))
     asked = compounds({"A": 1, "B": 8, "X": 1}, 20)
     theta = np.zeros(12 + len(BOWING_TERMS))
@@ -81,7 +80,7 @@ def test_bowing_terms_of_three_mixed_sites_cover_every_site_and_pair() -> None:
 
 
 def test_the_gradient_of_the_kernel_is_that_of_central_differences() -> None:
-    bases = tuple(SiteBasis(d) for d in descriptors(SPECIES))
+    bases = site_bases(SPECIES)
     rows = compounds({"A": 2, "B": 4, "X": 2}, 15)
     terms = VEGARD_TERMS + bowing_terms(("A", "B"))
     kernel = ProductKernel(terms, bases, rows, rows)
@@ -151,7 +150,7 @@ def two_levels(count: int, dear: int, seed: int, *, shuffled: bool) -> tuple[flo
 
     rng = np.random.default_rng(seed)
     rows = compounds({"A": 2, "B": 8, "X": 2}, count, seed)
-    bases = tuple(SiteBasis(d) for d in descriptors(SPECIES))
+    bases = site_bases(SPECIES)
     cheap = law(*rows, 0.8) + 0.3 * np.sin(9 * rows[1][:, 0]) * rows[0][:, 0]
     truth = cheap + 0.5 + 0.3 * rows[2][:, 0]
     low = rng.permutation(cheap) if shuffled else cheap

@@ -47,7 +47,7 @@ def test_gaps_in_the_column_name_are_used(tmp_path: Path) -> None:
 def test_an_absorption_in_inverse_metres_is_not_taken_for_inverse_centimetres(
     tmp_path: Path,
 ) -> None:
-    path = write(tmp_path, ENERGY, 100 * ALPHA * 10)
+    path = write(tmp_path, ENERGY, 100 * ALPHA)
     with pytest.raises(SchemaError) as caught:
         answer(path, gap=1.5)
     assert "1/cm if the unit is 1/cm" in str(caught.value)

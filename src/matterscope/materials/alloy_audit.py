@@ -18,8 +18,7 @@ from matterscope.materials.alloys import mixed_sites, take
 from matterscope.materials.findings import Finding
 from matterscope.materials.perovskite_229 import LIMITS
 from matterscope.materials.photovoltaics import detailed_balance
-from matterscope.materials.sitekernels import VEGARD_TERMS, SiteBasis, bowing_terms
-from matterscope.materials.species import descriptors
+from matterscope.materials.sitekernels import VEGARD_TERMS, bowing_terms, site_bases
 
 Array = NDArray[np.float64]
 
@@ -366,7 +365,7 @@ def unexpected(table: AlloyTable, known_bad: set[str]) -> list[Finding]:
             continue
         fractions = take(table.fractions, rows)
         terms = VEGARD_TERMS + bowing_terms(mixed_sites(fractions))
-        bases = tuple(SiteBasis(d) for d in descriptors(table.species))
+        bases = site_bases(table.species)
         process = AlloyProcess(terms, bases).fit(fractions, values[rows], iterations=30)
         expected, sigma = process.leave_out(np.arange(len(rows)))
         residual = (values[rows] - expected) / sigma

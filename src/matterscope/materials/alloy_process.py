@@ -282,8 +282,11 @@ class AlloyProcess:
         """Return k(u, u) of each compound."""
         logs = self.theta
         if self.terms == JOINT_TERMS:
-            linear = np.sum([(f**2).sum(1) for f in fractions], axis=0)
-            return np.asarray(np.exp(logs[-3]) + np.exp(logs[-2]) * linear)
+            squares = [(f**2).sum(1) for f in fractions]
+            joint, linear, pair = np.exp(logs[-4:-1])
+            return np.asarray(
+                joint + linear * np.sum(squares, axis=0) + pair * squares[0] * squares[2]
+            )
         total = np.zeros(len(fractions[0]))
         diagonals: dict[tuple[int, str], Array] = {}
         first = LENGTHS_PER_SITE * len(self.bases)

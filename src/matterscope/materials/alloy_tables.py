@@ -179,9 +179,7 @@ def looks_like_alloys(cells: list[list[str]]) -> bool:
     return len(sites) == 3
 
 
-def _with_header(
-    source: str, cells: Cells, *, renormalise: bool, fidelity: str
-) -> AlloyTable:
+def _with_header(source: str, cells: Cells, *, renormalise: bool, fidelity: str) -> AlloyTable:
     rows, first = cells.rows, cells.first_line
     head = [c.strip().strip('"') for c in rows[0]]
     if not looks_like_alloys(rows):

@@ -23,8 +23,9 @@ from matterscope.materials.sitekernels import (
     VEGARD_TERMS,
     SiteBasis,
     bowing_terms,
+    site_bases,
 )
-from matterscope.materials.species import descriptors, tree_features
+from matterscope.materials.species import tree_features
 
 Array = NDArray[np.float64]
 Fractions = tuple[Array, Array, Array]
@@ -162,7 +163,7 @@ class AlloyModel:
     @property
     def bases(self) -> tuple[SiteBasis, ...]:
         """Species and descriptors by site."""
-        return tuple(SiteBasis(d) for d in descriptors(self.species))
+        return site_bases(self.species)
 
     def fit(self) -> AlloyModel:
         """Fit every property; returns itself."""

@@ -35,6 +35,9 @@ TO_PER_CM = {"1/cm": 1.0, "1/m": 0.01, "1/µm": 1e4, "1/nm": 1e7}
 LARGEST_ALPHA, SMALLEST_ALPHA = 5e6, 1e3
 """1/cm: the largest α below 4.4 eV of any semiconductor lies between."""
 TOP_ENERGY = 4.4
+ABOVE_ONSET, LARGEST_NEAR_ONSET = 0.3, 5e5
+"""eV and 1/cm: direct semiconductors have 5e3 … 1e5 there, so that a unit a hundred times off shows even
+where absorption stays weak up to 4.4 eV."""
 NEGATIVE_ALLOWED = -1.0
 
 
@@ -122,17 +125,26 @@ def _per_cm(
         word = written.group(1).replace("um", "µm")
         unit = word if word in TO_PER_CM else ("1/cm" if word.startswith("cm") else "1/m")
         return alpha * TO_PER_CM[unit], f"α in {unit}, from the column's name"
-    top = float(alpha[energy <= TOP_ENERGY].max(initial=0.0))
-    if not SMALLEST_ALPHA <= top <= LARGEST_ALPHA:
-        other = "1/m" if top > LARGEST_ALPHA else "1/µm"
+    top, near = largest_and_near_onset(energy, alpha)
+    if not (SMALLEST_ALPHA <= top <= LARGEST_ALPHA and near <= LARGEST_NEAR_ONSET):
+        other = "1/µm" if top < SMALLEST_ALPHA else "1/m"
         raise SchemaError(
-            f"α up to {top:.3g} does not look like 1/cm",
+            f"α up to {top:.3g} and {near:.3g} at {ABOVE_ONSET} eV above its onset does not look like 1/cm",
             where=f"{given.source}, column {head}",
             got=f"{top:.3g} 1/cm if the unit is 1/cm, {top * TO_PER_CM[other]:.3g} 1/cm if it is {other}",
-            expected=f"{SMALLEST_ALPHA:.0e} … {LARGEST_ALPHA:.0e} 1/cm at its largest",
+            expected=f"{SMALLEST_ALPHA:.0e} … {LARGEST_ALPHA:.0e} 1/cm at its largest, at most {LARGEST_NEAR_ONSET:.0e} near the onset",
             hint="say which with --alpha-unit",
         )
     return alpha, "α taken as 1/cm"
+
+
+def largest_and_near_onset(energy: Array, alpha: Array) -> tuple[float, float]:
+    """Return the largest α below 4.4 eV, and α 0.3 eV above the energy where it reaches a hundredth of that."""
+    top = float(alpha[energy <= TOP_ENERGY].max(initial=0.0))
+    risen = np.flatnonzero(alpha >= 0.01 * top)
+    if top <= 0 or not len(risen):
+        return top, 0.0
+    return top, float(np.interp(energy[risen[0]] + ABOVE_ONSET, energy, alpha))
 
 
 def _checked(

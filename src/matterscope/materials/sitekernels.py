@@ -8,12 +8,14 @@ out, so that the term vanishes at every end member (bowing).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from matterscope.materials.species import descriptors, lone_pairs
 
 Array = NDArray[np.float64]
 
@@ -64,6 +66,17 @@ def matern(scaled: Array) -> tuple[Array, Array]:
     return (1.0 + distance + square) * decay, square * (1.0 + distance) * decay
 
 
+def rough_matern(scaled: Array) -> tuple[Array, Array]:
+    """Return the Matérn-3/2 kernel of r² = `scaled`, and its derivative by the log of a common length.
+
+    k = (1 + r̃) exp(−r̃) with r̃ = √3 r;  dk/dln ℓ = r̃² exp(−r̃). Samples have one derivative only: gaps of
+    alloys change abruptly with the species present.
+    """
+    distance = np.sqrt(3.0 * scaled)
+    decay = np.exp(-distance)
+    return (1.0 + distance) * decay, distance * distance * decay
+
+
 @dataclass(frozen=True)
 class SiteBasis:
     """Species of one site and what is known of them.
@@ -72,9 +85,12 @@ class SiteBasis:
     ----------
     descriptors : array of shape (k, d)
         Scaled, as `species.descriptors` returns them.
+    kind : array of shape (k,), optional
+        1 for species whose states bound the gap where they are present (an s² lone pair on B).
     """
 
     descriptors: Array
+    kind: Array = field(default_factory=lambda: np.empty(0))
     between: Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +100,13 @@ class SiteBasis:
     def end_members(self) -> Array:
         """The pure compositions, one a row."""
         return np.eye(len(self.descriptors))
+
+    def kinds(self, fractions: Array) -> Array:
+        """Return √content of species of the other kind and whether there is any, shape (n, 2) or (n, 0)."""
+        if not self.kind.any() or self.kind.all():
+            return np.zeros((len(fractions), 0))
+        content = fractions @ self.kind
+        return np.column_stack([np.sqrt(content), content > 0]).astype(float)
 
     def features(self, fractions: Array) -> tuple[Array, Array, Array]:
         """Return mean descriptors; √fractions with the mixing entropy; spread of the descriptors."""
@@ -97,6 +120,13 @@ class SiteBasis:
         spread = np.column_stack([highest - mean, mean - lowest, deviation])
         spread *= 2.0 / np.sqrt(spread.shape[1])
         return mean, np.column_stack([np.sqrt(fractions), entropy]), spread
+
+
+def site_bases(species: Mapping[str, Sequence[str]]) -> tuple[SiteBasis, ...]:
+    """Return the bases of A, B and X for the species named."""
+    nothing = np.zeros(0)
+    kinds = (nothing, lone_pairs(species["B"]), nothing)
+    return tuple(SiteBasis(d, k) for d, k in zip(descriptors(species), kinds, strict=True))
 
 
 class SiteKernel:
@@ -115,6 +145,7 @@ class SiteKernel:
         self.left, back_left = np.unique(left, axis=0, return_inverse=True)
         self.right, back_right = np.unique(right, axis=0, return_inverse=True)
         self.back = (np.ravel(back_left), np.ravel(back_right))
+        self._kinds = squared_distances(basis.kinds(self.left), basis.kinds(self.right))
         ends = basis.end_members
         one, two, pure = (basis.features(u) for u in (self.left, self.right, ends))
         self._pairs = {
@@ -161,8 +192,9 @@ class SiteKernel:
         return total
 
     def scaled(self, logs: Array) -> list[Array]:
-        """Return r² of mean descriptor, √fractions and spread, each over its length squared."""
-        return [d * np.exp(-2.0 * log) for d, log in zip(self._pairs["lr"], logs, strict=True)]
+        """Return r² of kinds, mean descriptor, √fractions and spread, each over its length squared."""
+        groups = [self._kinds, *self._pairs["lr"]]
+        return [d * np.exp(-2.0 * log) for d, log in zip(groups, logs, strict=True)]
 
     def _smooth(self, pair: str, logs: Array, gradient: bool) -> list[Array]:
         scaled = [
@@ -271,19 +303,20 @@ class ProductKernel:
         return slopes
 
 
-JOINT_TERMS = ("joint", "linear")
+JOINT_TERMS = ("joint", "linear", "pair")
 
 
 class JointKernel:
-    """One Matérn kernel over the features of all sites together, beside a linear one.
+    """One rough Matérn kernel over the features of all sites together, beside linear ones.
 
-    k = a₁ Matérn(Σ r²) + a₂ Σ_s u_s·u′_s: no site is singled out, where `ProductKernel` is built of
-    effects and interactions; the two err in different rows.
+    k = a₁ Matérn(Σ r²) + a₂ Σ_s u_s·u′_s + a₃ (u_A·u′_A)(u_X·u′_X): no site is singled out, where
+    `ProductKernel` is built of effects and interactions; the two err in different rows. The last term
+    lets every pair of A and X stand on a level of its own.
 
     Notes
     -----
-    θ has the layout of `ProductKernel`: four log lengths for each site, of which the first is not
-    used, then the two amplitudes.
+    θ has the layout of `ProductKernel`: four log lengths for each site, of which the first is that of
+    the kinds of species (`SiteBasis.kinds`), then the three amplitudes.
     """
 
     def __init__(
@@ -291,38 +324,43 @@ class JointKernel:
     ) -> None:
         self.shape = (len(left[0]), len(right[0]))
         self.sites = [SiteKernel(b, p, q) for b, p, q in zip(bases, left, right, strict=True)]
-        self.linear = np.asarray(
-            sum(p @ q.T for p, q in zip(left, right, strict=True)), dtype=float
-        )
+        dots = [np.asarray(p @ q.T, dtype=float) for p, q in zip(left, right, strict=True)]
+        self.linear = np.sum(dots, axis=0)
+        self.pair = dots[0] * dots[2]
 
     def _scaled(self, theta: Array) -> tuple[list[list[Array]], Array]:
         parts, total = [], np.zeros(self.shape)
         for place, site in enumerate(self.sites):
-            logs = theta[LENGTHS_PER_SITE * place + 1 : LENGTHS_PER_SITE * (place + 1)]
+            logs = theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
             groups = site.scaled(logs)
             parts.append(groups)
-            total += site.expand(groups[0] + groups[1] + groups[2])
+            total += site.expand(np.sum(groups, axis=0))
         return parts, total
+
+    def _sum(self, theta: Array, joint: Array) -> Array:
+        first, second, third = np.exp(theta[-3:])
+        return np.asarray(first * joint + second * self.linear + third * self.pair)
 
     def matrix(self, theta: Array) -> Array:
         """Return the covariance matrix."""
         _, total = self._scaled(theta)
-        return np.asarray(np.exp(theta[-2]) * matern(total)[0] + np.exp(theta[-1]) * self.linear)
+        return self._sum(theta, rough_matern(total)[0])
 
     def value_and_pullback(self, theta: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Return the covariance, and weight → Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ."""
         parts, total = self._scaled(theta)
-        value, slope = matern(total)
-        joint, linear = np.exp(theta[-2]) * value, np.exp(theta[-1]) * self.linear
-        share = np.exp(theta[-2]) * slope / np.maximum(total, 1e-12)
+        value, slope = rough_matern(total)
+        amplitudes = np.exp(theta[-3:])
+        share = amplitudes[0] * slope / np.maximum(total, 1e-12)
 
         def pullback(weight: Array) -> Array:
             slopes = np.zeros(len(theta))
             for place, (site, groups) in enumerate(zip(self.sites, parts, strict=True)):
                 gathered = site.gather(weight * share)
                 for number, group in enumerate(groups):
-                    slopes[LENGTHS_PER_SITE * place + 1 + number] = np.vdot(gathered, group)
-            slopes[-2], slopes[-1] = np.vdot(weight, joint), np.vdot(weight, linear)
+                    slopes[LENGTHS_PER_SITE * place + number] = np.vdot(gathered, group)
+            sums = [np.vdot(weight, part) for part in (value, self.linear, self.pair)]
+            slopes[-3:] = amplitudes * sums
             return slopes
 
-        return joint + linear, pullback
+        return self._sum(theta, value), pullback

@@ -54,6 +54,11 @@ def properties(site: str, species: Sequence[str]) -> Array:
     return np.array([PROPERTIES[site][name] for name in species], dtype=float)
 
 
+def lone_pairs(species: Sequence[str]) -> Array:
+    """Return 1 for each B cation with an s² lone pair, else 0."""
+    return properties("B", species)[:, 4]
+
+
 REFERENCE = {
     "A": ("K", "Rb", "Cs", "MA", "FA"),
     "B": ("Ca", "Sr", "Ba", "Ge", "Sn", "Pb"),
