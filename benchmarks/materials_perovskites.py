@@ -19,10 +19,9 @@ import numpy as np
 
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloy_fidelity import learn_two_fidelities
-from matterscope.materials.alloy_process import AlloyProcess
+from matterscope.materials.alloy_process import AlloyProcess, mixed_sites, take
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
 from matterscope.materials.alloy_training import fit_unit
-from matterscope.materials.alloys import mixed_sites, take
 from matterscope.materials.sitekernels import site_bases
 
 GOALS = {

@@ -12,12 +12,12 @@ from matterscope.core.calls import Call
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloy_audit import findings_of, off_family_steps
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys, split_cells
-from matterscope.materials.alloy_training import merge_duplicates
+from matterscope.materials.alloy_tables import AlloyTable, read_alloys
 from matterscope.materials.auditing import audit_table
 from matterscope.materials.findings import raise_first
 from matterscope.materials.photovoltaics import detailed_balance
 from matterscope.materials.settings import AuditSettings
+from matterscope.materials.table_fidelities import merge_duplicates
 from support.alloys import table, write
 
 
@@ -170,9 +170,21 @@ def test_what_is_no_table_of_alloys_is_refused(tmp_path: Path, content: bytes) -
         read(path)
 
 
-def test_cells_of_an_empty_text_are_refused() -> None:
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text("\n\n")
     with pytest.raises(ReadError):
-        split_cells("\n\n")
+        read(path)
+
+
+def test_lines_of_findings_are_those_of_the_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, table().assign(**{"gap (eV)": lambda f: f["gap (eV)"].where(f.index != 4, 1000)})
+    )
+    path.write_text("# made up\n# twice\n" + path.read_text())
+    lines = path.read_text().splitlines()
+    (found,) = [f for f in read(path).findings if f.rule == "sentinel"]
+    assert "1000" in lines[found.line - 1]
 
 
 def test_the_audit_writes_corrections_apart_and_leaves_the_table(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.materials.alloy_process import AlloyProcess
+from matterscope.materials.alloy_process import AlloyProcess, mixed_sites, take
 from matterscope.materials.alloy_tables import AlloyTable
-from matterscope.materials.alloys import mixed_sites, take
 from matterscope.materials.findings import Finding
 from matterscope.materials.perovskite_229 import LIMITS
 from matterscope.materials.photovoltaics import detailed_balance

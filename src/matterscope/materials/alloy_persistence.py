@@ -13,6 +13,7 @@ import numpy as np
 
 from matterscope.core.errors import ModelError
 from matterscope.learn import persist
+from matterscope.materials.alloy_fidelity import Support
 from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.alloys import AlloyModel, Member, TargetModel
 from matterscope.materials.forests import Forest
@@ -37,15 +38,17 @@ def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[
             card: dict[str, Any] = {"name": member.name}
             if member.process is not None:
                 process = member.process
-                card |= {"terms": process.terms, "logarithm": process.logarithm, "robust": process.robust}  # fmt: skip
-                arrays[f"{key}/theta"], arrays[f"{key}/noise"] = process.theta, process.weights
+                card |= _put_process(arrays, key, process)
+                if member.support is not None:
+                    base, part = member.support, f"{key}/support"
+                    card["support"] = {"name": base.name, "slope": base.slope} | _put_process(arrays, part, base.process)  # fmt: skip
             elif member.forest is not None:
                 for part, values in member.forest.arrays().items():
                     arrays[f"{key}/{part}"] = values
             members.append(card)
         targets[name] = {
             "members": members, "scale": stack.scale, "bowing": stack.bowing, "mixed": stack.mixed,
-            "quantiles": {str(k): v for k, v in stack.quantiles.items()},
+            "quantiles": {str(k): v for k, v in stack.quantiles.items()}, "losses": stack.losses,
         }  # fmt: skip
     card = {
         "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
@@ -86,26 +89,43 @@ def load_model(path: Path) -> AlloyModel:
     return model
 
 
+def _put_process(arrays: dict[str, Any], key: str, process: AlloyProcess) -> dict[str, Any]:
+    arrays[f"{key}/theta"], arrays[f"{key}/noise"] = process.theta, process.weights
+    arrays[f"{key}/target"] = process.target
+    arrays |= {f"{key}/fractions_{i}": f for i, f in enumerate(process.fractions)}
+    return {"terms": process.terms, "logarithm": process.logarithm, "robust": process.robust}
+
+
+def _take_process(
+    model: AlloyModel, entry: dict[str, Any], key: str, arrays: dict[str, Any]
+) -> AlloyProcess:
+    a, b, x = (arrays[f"{key}/fractions_{i}"] for i in range(3))
+    return AlloyProcess(
+        tuple(entry["terms"]), model.bases, entry["robust"], entry["logarithm"], (a, b, x),
+        arrays[f"{key}/target"], arrays[f"{key}/theta"], arrays[f"{key}/noise"],
+    ).condition()  # fmt: skip
+
+
 def _load_target(
     model: AlloyModel, name: str, key: str, card: dict[str, Any], arrays: dict[str, Any]
 ) -> TargetModel:
     rows, target = arrays[f"{key}/rows"], arrays[f"{key}/target"]
-    fractions = tuple(f[rows] for f in model.fractions)
     members = []
     for place, entry in enumerate(card["members"]):
         part = f"{key}/m{place}"
-        process = forest = None
+        process = forest = support = None
         if "terms" in entry:
-            process = AlloyProcess(
-                tuple(entry["terms"]), model.bases, entry["robust"], entry["logarithm"],
-                fractions, target, arrays[f"{part}/theta"], arrays[f"{part}/noise"],
-            ).condition()  # fmt: skip
+            process = _take_process(model, entry, part, arrays)
         else:
             fields = ("roots", "feature", "threshold", "left", "right", "value")
             forest = Forest(*(arrays[f"{part}/{f}"] for f in fields))
-        members.append(Member(entry["name"], process, forest, *arrays[f"{part}/loo"]))
+        if "support" in entry:
+            base = entry["support"]
+            cheap = _take_process(model, base, f"{part}/support", arrays)
+            support = Support(base["name"], base["slope"], cheap)
+        members.append(Member(entry["name"], process, forest, *arrays[f"{part}/loo"], support))
     return TargetModel(
         name, members, arrays[f"{key}/weights"], card["scale"],
         {float(k): v for k, v in card["quantiles"].items()}, rows, target, card["bowing"],
-        tuple(card["mixed"]),
+        tuple(card["mixed"]), card["losses"],
     )  # fmt: skip

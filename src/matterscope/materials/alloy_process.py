@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from matterscope.materials.compositions import SITES
 from matterscope.materials.sitekernels import (
     JOINT_TERMS,
     LENGTHS_PER_SITE,
@@ -34,6 +35,17 @@ LENGTH_PRIOR = (0.0, 1.0)
 AMPLITUDE_PRIOR = (np.log(0.05), 2.5)
 NOISE_PRIOR = (np.log(0.01), 2.0)
 """Mean and spread of the logarithms; the data are standardised."""
+
+
+def take(fractions: Fractions, rows: NDArray[np.integer]) -> Fractions:
+    """Return the given rows of each site's fractions."""
+    a, b, x = (f[rows] for f in fractions)
+    return a, b, x
+
+
+def mixed_sites(fractions: Fractions) -> tuple[str, ...]:
+    """Return the sites on which at least one row holds two species."""
+    return tuple(s for s, f in zip(SITES, fractions, strict=True) if ((f > 1e-6).sum(1) > 1).any())
 
 
 @dataclass

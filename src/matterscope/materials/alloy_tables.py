@@ -32,6 +32,7 @@ from matterscope.materials.compositions import (
     write_formula,
 )
 from matterscope.materials.findings import Finding
+from matterscope.materials.table_fidelities import choose_fidelity, choose_phase
 
 Array = NDArray[np.float64]
 
@@ -135,7 +136,7 @@ class AlloyTable:
 
 
 def read_alloys(
-    inputs: Sequence[Input], *, renormalise: bool = False, fidelity: str = ""
+    inputs: Sequence[Input], *, renormalise: bool = False, fidelity: str = "", phase: str = ""
 ) -> AlloyTable:
     """Return the table of all inputs; several files of the 229 compounds are joined by id.
 
@@ -155,7 +156,8 @@ def read_alloys(
             hint="put them into one table, with a fidelity column where they differ",
         )
     given, cells = raw[0]
-    return _with_header(given.source, cells, renormalise=renormalise, fidelity=fidelity)
+    table = _with_header(given.source, cells, renormalise=renormalise)
+    return choose_fidelity(choose_phase(table, phase), fidelity)
 
 
 def cells_of(given: Input) -> Cells:
@@ -179,7 +181,7 @@ def looks_like_alloys(cells: list[list[str]]) -> bool:
     return len(sites) == 3
 
 
-def _with_header(source: str, cells: Cells, *, renormalise: bool, fidelity: str) -> AlloyTable:
+def _with_header(source: str, cells: Cells, *, renormalise: bool) -> AlloyTable:
     rows, first = cells.rows, cells.first_line
     head = [c.strip().strip('"') for c in rows[0]]
     if not looks_like_alloys(rows):
@@ -206,7 +208,7 @@ def _with_header(source: str, cells: Cells, *, renormalise: bool, fidelity: str)
     targets, units = _targets(frame, findings)
     keys = _keys(frame)
     keep = np.flatnonzero(good)
-    table = AlloyTable(
+    return AlloyTable(
         source,
         [c for c in compositions if c is not None],
         {n: t[keep] for n, t in targets.items()},
@@ -218,7 +220,6 @@ def _with_header(source: str, cells: Cells, *, renormalise: bool, fidelity: str)
         [keys[i] for i in keep],
         cells.assumed,
     )
-    return one_fidelity(table, fidelity)
 
 
 def _species_columns(frame: pd.DataFrame) -> dict[str, str]:
@@ -367,27 +368,6 @@ def _keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
         on = frame[flags].apply(pd.to_numeric, errors="coerce").fillna(0).to_numpy(dtype=float)
         phase = [flags[k] if on[i, k] > 0.5 else p for i, (k, p) in enumerate(zip(on.argmax(1), phase, strict=True))]  # fmt: skip
     return list(zip(phase, fidelity, strict=True))
-
-
-def one_fidelity(table: AlloyTable, fidelity: str = "") -> AlloyTable:
-    """Return the rows of one fidelity; several, and none named, are a finding that training refuses."""
-    kinds = sorted({k[1] for k in table.keys})
-    if fidelity:
-        keep = np.flatnonzero([fidelity.lower() in k[1].lower() for k in table.keys])
-        if len(keep) == 0:
-            raise SchemaError(
-                "no row has this fidelity", where=table.source, got=fidelity, expected=", ".join(kinds)
-            )  # fmt: skip
-        return table.subset(keep)
-    if len(kinds) > 1:
-        table.findings.append(
-            Finding(
-                "all rows", "fidelity", "fidelities mixed",
-                "rows differ in functional/spin–orbit: " + ", ".join(kinds),
-                "error", "name the fidelity with --fidelity",
-            )
-        )  # fmt: skip
-    return table
 
 
 # --- the 229 compounds ------------------------------------------------------------------------

@@ -16,24 +16,26 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Quantity
+from matterscope.materials.alloy_fidelity import cheap_partners
 from matterscope.materials.alloy_persistence import save_model
 from matterscope.materials.alloy_pictures import calibration_picture, parity_picture
+from matterscope.materials.alloy_process import take
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
-from matterscope.materials.alloys import AlloyModel, TargetModel, take
+from matterscope.materials.alloys import AlloyModel
 from matterscope.materials.findings import raise_first
+from matterscope.materials.settings import PredictSettings, ScreenSettings, TrainSettings
+from matterscope.materials.table_fidelities import merge_duplicates
 
 Array = NDArray[np.float64]
 
-FEWEST_ROWS = 20
+FEWEST_ROWS, FEWEST_SUPPORTED = 20, 10
 FOLDS = 5
 REFERENCES = ["arXiv 2109.10798", "Vegard, Z. Phys. 5, 17 (1921)"]
 
 
-def train_alloys(inputs: list[Input], settings: Any, call: Call) -> list[Estimate]:
+def train_alloys(inputs: list[Input], settings: TrainSettings, call: Call) -> list[Estimate]:
     """Fit and validate models of every property of a table of alloys."""
-    table = read_alloys(inputs, fidelity=settings.fidelity)
-    raise_first(table.findings, table.source)
-    table = chosen_targets(merge_duplicates(table), settings.targets)
+    table = training_table(inputs, settings)
     held = groups(table, settings.leave_out, call)
     scores, predictions = validate(table, held, call)
     model = fit_all(table, call)
@@ -45,7 +47,10 @@ def train_alloys(inputs: list[Input], settings: Any, call: Call) -> list[Estimat
     answer.tables["scores"] = scores
     answer.tables["predictions"] = predictions
     answer.tables["stacks"] = stack_table(model)
+    report_fidelities(answer, model)
     answer.quantities["number_of_compounds"] = Quantity(len(table), "1", reason="counted")
+    for note in reading_notes(table):
+        answer.flag(*note)
     _notes(answer, table, model, scores)
     answer.pictures += [
         parity_picture(predictions, table.units),
@@ -57,6 +62,23 @@ def train_alloys(inputs: list[Input], settings: Any, call: Call) -> list[Estimat
         "population": population(table),
     }
     return [answer]
+
+
+def training_table(
+    inputs: Sequence[Input], settings: TrainSettings | ScreenSettings | PredictSettings
+) -> AlloyTable:
+    """Return a table fit for learning; raise for the first faulty row."""
+    table = read_alloys(inputs, fidelity=settings.fidelity, phase=settings.phase)
+    raise_first(table.findings, table.source)
+    wanted = settings.targets if isinstance(settings, TrainSettings) else ()
+    return chosen_targets(merge_duplicates(table), wanted)
+
+
+def reading_notes(table: AlloyTable) -> list[tuple[str, str, str]]:
+    """Return what was assumed while reading, as flags."""
+    if not table.assumed:
+        return []
+    return [("table-read-as", f"{table.source}: " + "; ".join(table.assumed), "")]
 
 
 def _digest(inputs: Sequence[Input]) -> str:
@@ -79,45 +101,21 @@ def chosen_targets(table: AlloyTable, wanted: Sequence[str]) -> AlloyTable:
             got=", ".join(unknown),
             expected=", ".join(table.targets),
         )
+    partners = cheap_partners(table.targets)
     names = list(wanted) or list(table.targets)
+    names += [partners[n] for n in names if n in partners and partners[n] not in names]
     table.targets = {n: table.targets[n] for n in names}
-    few = [n for n in names if np.isfinite(table.targets[n]).sum() < FEWEST_ROWS]
+    need = {n: FEWEST_SUPPORTED if n in partners else FEWEST_ROWS for n in names}
+    few = [n for n in names if np.isfinite(table.targets[n]).sum() < need[n]]
     if few or not names:
         raise SchemaError(
             f"too few rows to learn from: {', '.join(few) or 'no property'}",
             where=table.source,
             got=min((int(np.isfinite(table.targets[n]).sum()) for n in few), default=0),
-            expected=f"at least {FEWEST_ROWS}",
+            expected=f"at least {FEWEST_ROWS} ({FEWEST_SUPPORTED} where a cheaper level of theory has more)",
+            hint="choose the others with --targets",
         )
     return table
-
-
-def merge_duplicates(table: AlloyTable) -> AlloyTable:
-    """Return the table with equal rows merged.
-
-    Raises
-    ------
-    SchemaError
-        When two rows of one compound, phase and fidelity have different values.
-    """
-    first: dict[tuple[Any, ...], int] = {}
-    keep = []
-    for i, (formula, key) in enumerate(zip(table.formulas, table.keys, strict=True)):
-        known = first.setdefault((formula, *key), i)
-        if known == i:
-            keep.append(i)
-            continue
-        for name, values in table.targets.items():
-            pair = values[[known, i]]
-            if np.isfinite(pair).all() and abs(pair[0] - pair[1]) > 1e-9:
-                raise SchemaError(
-                    f"{formula} stands twice with different values of {name}",
-                    where=f"{table.source}, {table.rows[known]} and {table.rows[i]}",
-                    got=f"{pair[0]:g} and {pair[1]:g}",
-                    expected="one value for each compound, phase and fidelity",
-                    hint="remove one, or tell them apart in a phase or fidelity column",
-                )
-    return table if len(keep) == len(table) else table.subset(np.array(keep))
 
 
 # --- validation -------------------------------------------------------------------------------
@@ -152,18 +150,19 @@ def groups(table: AlloyTable, leave_out: str, call: Call) -> NDArray[np.int64]:
 def fit_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Fit one property without one group and predict that group; a pure function of `item`."""
     fractions, values = item["fractions"], item["target"]
-    held = item["held"]
-    model = AlloyModel(
-        item["species"], take(fractions, ~held), {item["name"]: values[~held]}, seed=item["seed"]
-    ).fit()
+    held, name = item["held"], item["name"]
+    targets = {name: values[~held]} | {n: v[~held] for n, v in item.get("cheap", {}).items()}
+    model = AlloyModel(item["species"], take(fractions, ~held), targets, seed=item["seed"])
+    stack = model.models[name] = model.fit_target(name)
+    model.targets = {name: targets[name]}
+    held = held & np.isfinite(values)
     asked = take(fractions, held)
-    value, sigma = model.predict_target(item["name"], asked)
-    stack = model.models[item["name"]]
+    value, sigma = model.predict_target(name, asked)
     return {
         "value": value,
         "sigma": sigma,
         "vegard": model.vegard(asked)[:, 0],
-        "mean": np.full(int(held.sum()), float(np.nanmean(values[~held]))),
+        "mean": np.full(int(held.sum()), float(np.nanmean(targets[name]))),
         "quantiles": {str(k): v for k, v in stack.quantiles.items()},
         "weights": [float(w) for w in stack.weights],
         "members": [m.name for m in stack.members],
@@ -183,19 +182,24 @@ def validate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return scores by property and the predictions they were made of."""
     items, places = [], []
+    partners = cheap_partners(table.targets)
     for name, values in table.targets.items():
         known = np.isfinite(values)
+        cheap = partners.get(name)
+        kept = np.flatnonzero(known | np.isfinite(table.targets[cheap]) if cheap else known)
         for group in range(int(held.max()) + 1):
-            out = (held == group)[known]
-            if not out.any() or out.all():
+            # the cheap value of a row is hidden with the dear one
+            out = (held == group)[kept]
+            if not (out & known[kept]).any() or not (~out & known[kept]).any():
                 continue
             items.append(
                 {
                     "name": name, "species": table.species, "seed": call.seed, "held": out,
-                    "fractions": take(table.fractions, np.flatnonzero(known)), "target": values[known],
+                    "fractions": take(table.fractions, kept), "target": values[kept],
+                    "cheap": {cheap: table.targets[cheap][kept]} if cheap else {},
                 }
             )  # fmt: skip
-            places.append(np.flatnonzero(known)[out])
+            places.append(kept[out & known[kept]])
     results = call.map(fit_unit, items, "alloy-validation")
     formulas = table.formulas
     rows = []
@@ -242,14 +246,6 @@ def score(predictions: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def final_unit(item: dict[str, Any], rng: np.random.Generator) -> TargetModel:
-    """Fit one property on all rows; a pure function of `item`."""
-    model = AlloyModel(
-        item["species"], item["fractions"], {item["name"]: item["target"]}, seed=item["seed"]
-    )
-    return model.fit_target(item["name"])
-
-
 def fit_all(table: AlloyTable, call: Call) -> AlloyModel:
     """Return the model of all properties, fitted on all rows."""
     model = AlloyModel(
@@ -269,6 +265,34 @@ def stack_table(model: AlloyModel) -> pd.DataFrame:
         weights = {m.name: float(w) for m, w in zip(stack.members, stack.weights, strict=True)}
         rows.append({"property": name, **weights, "sigma_scale": stack.scale})
     return pd.DataFrame(rows).fillna(0.0)
+
+
+def report_fidelities(answer: Estimate, model: AlloyModel) -> None:
+    """Put the losses of all ways to use a cheaper level of theory, and what was chosen, into the answer."""
+    rows = []
+    for name, stack in model.models.items():
+        if not stack.losses:
+            continue
+        support = next((m.support for m in stack.members if m.support is not None), None)
+        best = min(("delta", "co-kriging", "alone"), key=lambda k: stack.losses[k])
+        weight = sum(
+            float(w) for m, w in zip(stack.members, stack.weights, strict=True) if m.support
+        )
+        cheap = cheap_partners(model.targets)[name]
+        rows.append(
+            {"property": name, "cheap": cheap, "rows": len(stack.rows), "chosen": best,
+             "slope": support.slope if support else np.nan, "weight_in_stack": weight,
+             **{f"rmse_{k}": v for k, v in stack.losses.items()}}
+        )  # fmt: skip
+        if support is None:
+            answer.flag(
+                f"cheap-does-not-help-{name}",
+                f"{cheap} does not help to learn {name}: rows of {name} alone err by {stack.losses['alone']:.3g}, "
+                f"with it by {min(stack.losses['delta'], stack.losses['co-kriging']):.3g}, when left out",
+                "check that the two columns hold the same compounds",
+            )
+    if rows:
+        answer.tables["fidelities"] = pd.DataFrame(rows)
 
 
 def _notes(answer: Estimate, table: AlloyTable, model: AlloyModel, scores: pd.DataFrame) -> None:

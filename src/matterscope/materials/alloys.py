@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from matterscope.materials.alloy_process import AlloyProcess
+from matterscope.materials.alloy_fidelity import Support, cheap_partners, learn_two_fidelities
+from matterscope.materials.alloy_process import AlloyProcess, Fractions, mixed_sites, take
 from matterscope.materials.compositions import SITES
 from matterscope.materials.forests import Forest, grow
 from matterscope.materials.sitekernels import (
@@ -28,7 +29,6 @@ from matterscope.materials.sitekernels import (
 from matterscope.materials.species import tree_features
 
 Array = NDArray[np.float64]
-Fractions = tuple[Array, Array, Array]
 
 MEMBERS = ("vegard-process", "smooth-process", "joint-process", "logarithmic-process", "trees")
 LEFT_OUT_BLOCKS = 10
@@ -51,6 +51,38 @@ class Member:
     forest: Forest | None
     left_out: Array
     left_out_sigma: Array
+    support: Support | None = None
+    """Cheap values to which the process adds the difference."""
+
+    @property
+    def processes(self) -> list[AlloyProcess]:
+        """The processes it is made of."""
+        own = [] if self.process is None else [self.process]
+        return own if self.support is None else [*own, self.support.process]
+
+    def predict(self, fractions: Fractions, features: Array) -> tuple[Array, Array | None]:
+        """Return value and σ of compounds; trees have none."""
+        if self.process is None:
+            assert self.forest is not None
+            return self.forest.predict(features), None
+        value, sigma = self.process.predict(fractions)
+        if self.support is None:
+            return value, sigma
+        low, doubt = self.support.values(fractions)
+        return value + low, np.hypot(sigma, doubt)
+
+    def predict_grid(
+        self, tables: Fractions, species: Mapping[str, tuple[str, ...]]
+    ) -> tuple[Array, Array | None]:
+        """Return value and σ of all products of site compositions, in one row each."""
+        if self.process is None:
+            assert self.forest is not None
+            return self.forest.predict(tree_features(product_rows(tables), species)), None
+        value, sigma = self.process.predict_grid(tables)
+        if self.support is not None:
+            low, doubt = self.support.grid(tables)
+            value, sigma = value + low, np.hypot(sigma, doubt)
+        return value.ravel(), sigma.ravel()
 
 
 @dataclass
@@ -76,38 +108,26 @@ class TargetModel:
     target: Array
     bowing: float
     mixed: tuple[str, ...]
+    losses: dict[str, float] = field(default_factory=dict)
+    """Left-out RMSE of every way to use a cheaper level of theory, where there is one."""
 
     def predict(self, fractions: Fractions, features: Array) -> tuple[Array, Array]:
         """Return value and σ of compounds for which the stack itself is asked (no interpolation)."""
-        values, sigmas = [], []
-        for member in self.members:
-            if member.process is not None:
-                value, sigma = member.process.predict(fractions)
-                sigmas.append(sigma)
-            else:
-                assert member.forest is not None
-                value = member.forest.predict(features)
-            values.append(value)
-        stacked = self.weights @ np.array(values)
-        return stacked, self.scale * self._combine(np.array(values), np.array(sigmas), stacked)
+        return self._stack([m.predict(fractions, features) for m in self.members])
 
     def predict_grid(
         self, tables: Fractions, species: Mapping[str, tuple[str, ...]]
     ) -> tuple[Array, Array]:
         """Return value and σ of all products of site compositions, shape (n_A, n_B, n_X) each."""
         shape = tuple(len(t) for t in tables)
-        values, sigmas = [], []
-        for member in self.members:
-            if member.process is not None:
-                value, sigma = member.process.predict_grid(tables)
-                sigmas.append(sigma.ravel())
-            else:
-                assert member.forest is not None
-                value = member.forest.predict(tree_features(product_rows(tables), species))
-            values.append(value.ravel())
-        stacked = self.weights @ np.array(values)
-        sigma = self.scale * self._combine(np.array(values), np.array(sigmas), stacked)
-        return stacked.reshape(shape), sigma.reshape(shape)
+        value, sigma = self._stack([m.predict_grid(tables, species) for m in self.members])
+        return value.reshape(shape), sigma.reshape(shape)
+
+    def _stack(self, answers: Sequence[tuple[Array, Array | None]]) -> tuple[Array, Array]:
+        values = np.array([value for value, _ in answers])
+        sigmas = np.array([sigma for _, sigma in answers if sigma is not None])
+        stacked = self.weights @ values
+        return stacked, self.scale * self._combine(values, sigmas, stacked)
 
     def _combine(self, values: Array, sigmas: Array, stacked: Array) -> Array:
         # width of the processes and disagreement of the members are independent doubts
@@ -176,17 +196,20 @@ class AlloyModel:
         rows = np.flatnonzero(np.isfinite(self.targets[name]))
         target = self.targets[name][rows]
         fractions = take(self.fractions, rows)
+        blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS
+        supported, losses, cheap_mixed = self._supported(name, rows, blocks)
         mixed = mixed_sites(fractions)
+        kinds = [k for k in self.members if not k.startswith("log") or target.min() > 0.05 * target.std()]  # fmt: skip
+        if supported is not None and set(cheap_mixed) - set(mixed):
+            # only the cheap rows show how a site bows: members without them know nothing of it
+            mixed, kinds = cheap_mixed, [k for k in kinds if k == "vegard-process"]
         features = tree_features(fractions, self.species)
-        members = [
-            self._member(kind, fractions, features, target, mixed)
-            for kind in self.members
-            if not kind.startswith("log") or target.min() > 0.05 * target.std()
-        ]
+        members = [self._member(k, fractions, features, target, mixed, blocks) for k in kinds]
+        members += [] if supported is None else [supported]
         weights = stack_weights(np.array([m.left_out for m in members]), target)
         model = TargetModel(
             name, members, weights, 1.0, {}, rows, target,
-            bowing_width(fractions, target, mixed), mixed,
+            bowing_width(fractions, target, mixed), mixed, losses,
         )  # fmt: skip
         calibrate(model)
         return model
@@ -198,6 +221,7 @@ class AlloyModel:
         features: Array,
         target: Array,
         mixed: tuple[str, ...],
+        blocks: NDArray[np.integer],
     ) -> Member:
         if kind == "trees":
             forest, out_of_bag = grow(features, target, self.seed)
@@ -209,8 +233,36 @@ class AlloyModel:
             terms = SMOOTH_TERMS
         process = AlloyProcess(terms, self.bases, logarithm=kind.startswith("log"))
         process.fit(fractions, target)
-        blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS
         return Member(kind, process, None, *process.leave_out(blocks))
+
+    def _supported(
+        self, name: str, rows: NDArray[np.intp], blocks: NDArray[np.integer]
+    ) -> tuple[Member | None, dict[str, float], tuple[str, ...]]:
+        """Return the member that cheap values carry, the losses of all methods, the sites cheap rows mix."""
+        partner = cheap_partners(self.targets).get(name)
+        if partner is None:
+            return None, {}, ()
+        cheap = self.targets[partner]
+        fitted = learn_two_fidelities(
+            self.fractions, cheap, self.targets[name], self.bases, partner
+        )
+        if fitted.support is None:
+            return None, fitted.losses, ()
+        some = np.flatnonzero(np.isfinite(cheap))
+        mixed = mixed_sites(take(self.fractions, some))
+        value, sigma = fitted.predict(take(self.fractions, rows))
+        # left out together: a dear row and its cheap value, as for a compound that nobody computed
+        apart = np.arange(len(cheap)) + LEFT_OUT_BLOCKS
+        apart[rows] = blocks
+        low, doubt = fitted.support.process.leave_out(apart[some])
+        both = np.isfinite(cheap[rows])
+        own, width = fitted.difference.leave_out(blocks[both])
+        place = np.searchsorted(some, rows[both])
+        slope = fitted.support.slope
+        value[both] = own + slope * low[place]
+        sigma[both] = np.hypot(width, slope * doubt[place])
+        member = Member("two-fidelities", fitted.difference, None, value, sigma, fitted.support)
+        return member, fitted.losses, mixed
 
     # --- answers -----------------------------------------------------------------------------
     def corners(self, mixed: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
@@ -287,17 +339,6 @@ def product_rows(tables: Fractions) -> Fractions:
     grid = np.indices(sizes).reshape(3, -1)
     a, b, x = (t[i] for t, i in zip(tables, grid, strict=True))
     return a, b, x
-
-
-def take(fractions: Fractions, rows: NDArray[np.integer]) -> Fractions:
-    """Return the given rows of each site's fractions."""
-    a, b, x = (f[rows] for f in fractions)
-    return a, b, x
-
-
-def mixed_sites(fractions: Fractions) -> tuple[str, ...]:
-    """Return the sites on which at least one row holds two species."""
-    return tuple(s for s, f in zip(SITES, fractions, strict=True) if ((f > 1e-6).sum(1) > 1).any())
 
 
 def corner_points(

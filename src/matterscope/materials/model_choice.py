@@ -12,20 +12,19 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, ModelError
 from matterscope.core.files import sha256_of
 from matterscope.materials.alloy_persistence import load_model
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys
-from matterscope.materials.alloy_training import chosen_targets, fit_all, merge_duplicates
+from matterscope.materials.alloy_training import fit_all, reading_notes, training_table
 from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.findings import raise_first
+from matterscope.materials.settings import PredictSettings, ScreenSettings
 
 Note = tuple[str, str, str]
 
 
 def model_for(
-    inputs: list[Input], name: str, fidelity: str, call: Call
+    inputs: list[Input], settings: ScreenSettings | PredictSettings, call: Call
 ) -> tuple[AlloyModel, dict[str, str], list[Note]]:
     """Return the model, its source, and notes to be flagged."""
-    if name:
-        path = model_path(name)
+    if settings.model:
+        path = model_path(settings.model)
         digest = sha256_of(path)
         return load_model(path), {"source": path.name, "sha256": digest, "name": f"alloys@{digest[:8]}"}, []  # fmt: skip
     if not inputs:
@@ -33,7 +32,7 @@ def model_for(
             "this verb needs a model or a table to learn from",
             hint="no model of alloys is shipped (the public table has no licence): give TABLE, or --model FILE from materials train",
         )
-    table = training_table(inputs, fidelity)
+    table = training_table(inputs, settings)
     model = fit_all(table, call)
     source = {
         "source": table.source,
@@ -45,14 +44,7 @@ def model_for(
         f"no --model was given: one was learnt from {len(table)} rows of {table.source} for this answer",
         "materials train scores it on left-out rows and keeps it for --model",
     )
-    return model, source, [note]
-
-
-def training_table(inputs: list[Input], fidelity: str) -> AlloyTable:
-    """Return a table fit for learning; raise for the first faulty row."""
-    table = read_alloys(inputs, fidelity=fidelity)
-    raise_first(table.findings, table.source)
-    return chosen_targets(merge_duplicates(table), ())
+    return model, source, [note, *reading_notes(table)]
 
 
 def model_path(name: str) -> Path:

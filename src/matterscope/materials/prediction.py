@@ -34,7 +34,7 @@ def predict_compounds(inputs: list[Input], settings: PredictSettings, call: Call
     if not settings.formula:
         raise ConfigError("no compound was named", hint="--formula Cs0.5FA0.5PbI3")
     wanted = [parse_formula(text, text) for text in settings.formula]
-    model, source, notes = model_for(inputs, settings.model, settings.fidelity, call)
+    model, source, notes = model_for(inputs, settings, call)
     model = with_species(model, wanted)
     found = fraction_matrix(wanted, model.species)
     fractions = (found["A"], found["B"], found["X"])
@@ -109,10 +109,9 @@ def with_species(model: AlloyModel, wanted: list[Composition]) -> AlloyModel:
     model.fractions = widen(model.fractions)
     for stack in model.models.values():
         for member in stack.members:
-            if member.process is not None:
-                member.process.fractions = widen(member.process.fractions)
-                member.process.bases = model.bases
-                member.process.condition()
+            for process in member.processes:
+                process.fractions, process.bases = widen(process.fractions), model.bases
+                process.condition()
         keep = [m.process is not None for m in stack.members]
         # trees count columns of species: with new ones they cannot be asked
         if not all(keep):

@@ -47,7 +47,7 @@ NO_SIGMA = "a count over the search; the doubt is in the probabilities it sums"
 
 def screen_space(inputs: list[Input], settings: ScreenSettings, call: Call) -> list[Estimate]:
     """Screen a search of alloys by the probability of passing every rule."""
-    model, source, notes = model_for(inputs, settings.model, settings.fidelity, call)
+    model, source, notes = model_for(inputs, settings, call)
     space = space_of(settings)
     _check_species(model, space)
     plan, assumed = make_plan(model, space, settings, call)

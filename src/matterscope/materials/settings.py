@@ -156,14 +156,22 @@ class TrainSettings(Settings):
         "auto", "What is left out for the scores: fold, mixed, A, B, X or A,X for alloys."
     )
     targets: tuple[str, ...] = option((), "Properties to learn; empty: all of the table.")
-    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+    fidelity: str = option(
+        "",
+        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
+    )
+    phase: str = option("", "Rows of this phase only, where the table holds several.")
 
 
 class ScreenSettings(SpaceSettings):
     """Settings of `materials screen`."""
 
     model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
-    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+    fidelity: str = option(
+        "",
+        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
+    )
+    phase: str = option("", "Rows of this phase only, where the table holds several.")
     rule: tuple[str, ...] = option(
         (),
         "Rules, 'NAME<NUMBER', 'NAME>NUMBER' or 'NAME in LOW:HIGH'; empty: stable, gap 1–3 eV, tolerant to defects.",
@@ -213,7 +221,11 @@ class PredictSettings(Settings):
 
     formula: tuple[str, ...] = option((), "Compounds, in any usual spelling.")
     model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
-    fidelity: str = option("", "Rows of this level of theory only, where the table holds several.")
+    fidelity: str = option(
+        "",
+        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
+    )
+    phase: str = option("", "Rows of this phase only, where the table holds several.")
     force: bool = option(False, "Give values for species that the table does not hold.")
 
 

@@ -43,7 +43,7 @@ REFERENCES = [
 
 def suggest_compounds(inputs: list[Input], settings: SuggestSettings, call: Call) -> list[Estimate]:
     """Return the next compounds by evolution or by batches of Bayesian optimisation."""
-    model, source, notes = model_for(inputs, settings.model, settings.fidelity, call)
+    model, source, notes = model_for(inputs, settings, call)
     space = space_of(settings)
     plan, assumed = make_plan(model, space, settings, call)
     if not plan.objectives:
