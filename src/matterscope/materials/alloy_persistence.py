@@ -123,7 +123,8 @@ def _load_target(
             base = entry["support"]
             cheap = _take_process(model, base, f"{part}/support", arrays)
             support = Support(base["name"], base["slope"], cheap)
-        members.append(Member(entry["name"], process, forest, *arrays[f"{part}/loo"], support))
+        value, sigma = arrays[f"{part}/loo"]
+        members.append(Member(entry["name"], process, forest, value, sigma, support))
     return TargetModel(
         name, members, arrays[f"{key}/weights"], card["scale"],
         {float(k): v for k, v in card["quantiles"].items()}, rows, target, card["bowing"],
