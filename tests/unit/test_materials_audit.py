@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matterscope.core.calls import Call
+from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloy_audit import findings_of, off_family_steps
@@ -205,3 +205,36 @@ def test_an_odd_row_is_unexpected_and_not_wrong(tmp_path: Path) -> None:
     frame.loc[odd, "gap (eV)"] += 0.4
     found = findings_of(read(write(tmp_path, frame)))
     assert [(f.row, f.severity) for f in found] == [(f"row {odd + 1}", "unexpected")]
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        ("Cs", "FA", "Pb", "I", "Br"),
+        ("A_Cs", "A_FA", "B_Pb", "X_I", "X_Br"),
+        ("x(Cs)", "x(FA)", "x(Pb)", "x(I)", "x(Br)"),
+        ("Cs (%)", "FA (%)", "Pb (%)", "I (%)", "Br (%)"),
+    ],
+)
+@pytest.mark.parametrize("whole", [1.0, 100.0])
+def test_headings_of_other_people_and_percent_are_read(
+    heads: tuple[str, ...], whole: float
+) -> None:
+    rows = whole * np.array([[0.5, 0.5, 1, 0.8, 0.2], [1, 0, 1, 1, 0]])
+    frame = pd.DataFrame(rows, columns=list(heads)).assign(gap=[1.6, 1.7])
+    table = read_alloys([Input("table", data=frame)])
+    assert table.formulas == ["Cs0.5FA0.5Pb(I0.8Br0.2)3", "CsPbI3"]
+    assert list(table.targets) == ["band_gap"]
+
+
+def test_columns_named_for_the_sites_are_read() -> None:
+    frame = pd.DataFrame({"A": ["MA0.5FA0.5"], "B": ["Sn"], "X": ["I0.5Br0.5"], "gap": [1.4]})
+    assert read_alloys([Input("t", data=frame)]).formulas == ["MA0.5FA0.5Sn(I0.5Br0.5)3"]
+
+
+def test_b_cations_of_the_wrong_mean_charge_are_named() -> None:
+    frame = pd.DataFrame({"formula": ["Cs2AgBiBr6", "CsBiI3", "CsSnI3"], "gap": [2.2, 1.9, 1.3]})
+    table = read_alloys([Input("t", data=frame)])
+    found = [f for f in findings_of(table, residuals=False) if f.rule == "charge balance"]
+    assert [f.row for f in found] == ["row 2"]
+    assert "3.00" in found[0].evidence

@@ -88,3 +88,18 @@ def test_formulas_keep_the_order_of_the_sites() -> None:
 def test_a_species_on_the_wrong_site_is_refused() -> None:
     with pytest.raises(ConfigError, match="sits on site B"):
         make_space({"A": ("Pb",), "B": ("Pb",), "X": ("I",)}, {"A": 1, "B": 1, "X": 1})
+
+
+def test_double_perovskites_put_two_cations_on_b() -> None:
+    assert parse_formula("Cs2AgBiBr6")["B"] == {"Ag": 0.5, "Bi": 0.5}
+    assert parse_formula("Cs2NaBiCl6") == {
+        "A": {"Cs": 1},
+        "B": {"Na": 0.5, "Bi": 0.5},
+        "X": {"Cl": 1},
+    }
+    assert parse_formula("K0.5Cs0.5PbI3")["A"] == {"K": 0.5, "Cs": 0.5}
+
+
+def test_an_oxide_is_refused_in_words() -> None:
+    with pytest.raises(SchemaError, match="O is no halide"):
+        parse_formula("SrTiO3")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from matterscope.materials.alloy_process import AlloyProcess, mixed_sites, take
 from matterscope.materials.alloy_tables import AlloyTable
+from matterscope.materials.compositions import mean_charge
 from matterscope.materials.findings import Finding
 from matterscope.materials.perovskite_229 import LIMITS
 from matterscope.materials.photovoltaics import detailed_balance
@@ -29,6 +30,7 @@ STEP_SIGMAS = 5.0
 UNEXPECTED_SIGMAS = 6.0
 FEWEST_FOR_RESIDUALS = 40
 SLME_SLACK = 0.003
+CHARGE_SLACK = 0.02
 
 
 def findings_of(table: AlloyTable, *, residuals: bool = True) -> list[Finding]:
@@ -309,6 +311,24 @@ def zero_as_missing(table: AlloyTable) -> list[Finding]:
     return found
 
 
+def charge_balance(table: AlloyTable) -> list[Finding]:
+    """Find compounds whose B cations cannot average to charge 2."""
+    found = []
+    for i, composition in enumerate(table.compositions):
+        low, high = mean_charge(composition["B"])
+        if low - CHARGE_SLACK <= 2 <= high + CHARGE_SLACK:
+            continue
+        text = f"{low:.2f}" if high - low < 0.005 else f"{low:.2f} … {high:.2f}"
+        found.append(
+            Finding(
+                table.rows[i], "formula", "charge balance",
+                f"{table.formulas[i]}: the B cations have a mean charge of {text}, ABX₃ needs 2",
+                "warning", line=int(table.lines[i]),
+            )
+        )  # fmt: skip
+    return found
+
+
 def duplicates(table: AlloyTable) -> list[Finding]:
     """Find the same compound, phase and fidelity twice, with equal or different values."""
     first: dict[tuple[Any, ...], int] = {}
@@ -385,5 +405,5 @@ def unexpected(table: AlloyTable, known_bad: set[str]) -> list[Finding]:
 
 RULES: tuple[Callable[[AlloyTable], list[Finding]], ...] = (
     gap_bracket, shockley_queisser, defect_algebra, ratio_columns, family_steps, gap_order,
-    zero_as_missing, duplicates, column_order,
+    zero_as_missing, charge_balance, duplicates, column_order,
 )  # fmt: skip

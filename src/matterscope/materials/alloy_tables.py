@@ -177,8 +177,7 @@ def looks_like_alloys(cells: list[list[str]]) -> bool:
     head = [c.strip() for c in cells[0]]
     if any(c.lower() in FORMULA_NAMES for c in head):
         return True
-    sites = {SITE_OF[plain_formula(c)] for c in head if plain_formula(c) in SITE_OF}
-    return len(sites) == 3
+    return bool(_species_columns(head)) or set(SITES) <= set(head)
 
 
 def _with_header(source: str, cells: Cells, *, renormalise: bool) -> AlloyTable:
@@ -222,8 +221,27 @@ def _with_header(source: str, cells: Cells, *, renormalise: bool) -> AlloyTable:
     )
 
 
-def _species_columns(frame: pd.DataFrame) -> dict[str, str]:
-    found = {c: plain_formula(c) for c in frame.columns if plain_formula(c) in SITE_OF}
+def species_heading(heading: str) -> str:
+    """Return the species that a heading names, "" if none: Cs, A_Cs, x(Pb), Pb (%), fraction I.
+
+    Examples
+    --------
+    >>> species_heading("B_Sn"), species_heading("CH3NH3 [%]"), species_heading("slme")
+    ('Sn', 'MA', '')
+    """
+    bare = re.sub(r"[\[(]\s*(?:at\.?\s*)?(?:%|1|mol)\s*[\])]|%", "", heading).strip()
+    inner = re.match(
+        r"(?:[ABXx]|frac(?:tion)?|share|amount)(?:[ _-]+|\s*\()([^()]+|.*\d)\)?$", bare
+    )
+    for name in (bare, inner.group(1) if inner else ""):
+        short = plain_formula(name)
+        if short in SITE_OF:
+            return short
+    return ""
+
+
+def _species_columns(columns: Sequence[str]) -> dict[str, str]:
+    found = {c: name for c in columns if (name := species_heading(c))}
     # a lone column "I" or "K" beside a formula may be anything; three sites are compositions
     return found if {SITE_OF[s] for s in found.values()} == set(SITES) else {}
 
@@ -232,12 +250,16 @@ def _compositions(
     frame: pd.DataFrame, findings: list[Finding], *, renormalise: bool
 ) -> tuple[list[Composition | None], NDArray[np.bool_]]:
     formula = next((c for c in frame.columns if c.lower() in FORMULA_NAMES), None)
-    columns = _species_columns(frame)
+    columns = _species_columns(list(frame.columns))
+    labelled = not columns and set(SITES) <= set(frame.columns)
     amounts = frame[list(columns)].apply(pd.to_numeric, errors="coerce") if columns else None
     result: list[Composition | None] = []
     for i in range(len(frame)):
         where = f"row {i + 1}"
         text = str(frame[formula].iloc[i]).strip() if formula else ""
+        if not text and labelled:
+            a, b, x = (str(frame[s].iloc[i]).strip() for s in SITES)
+            text = f"{a}{b}({x})3"
         written = _or_finding(text, where, i, formula, findings, renormalise) if text else None
         listed = None
         if amounts is not None:
@@ -310,7 +332,7 @@ def canonical_property(name: str) -> tuple[str, str]:
 def _targets(
     frame: pd.DataFrame, findings: list[Finding]
 ) -> tuple[dict[str, Array], dict[str, str]]:
-    skipped = {*_species_columns(frame), *PHASE_FLAGS}
+    skipped = {*_species_columns(list(frame.columns)), *PHASE_FLAGS, *SITES}
     names = {*FORMULA_NAMES, *PHASE_NAMES, *FIDELITY_NAMES, *IDENTIFIERS}
     targets: dict[str, Array] = {}
     units: dict[str, str] = {}

@@ -34,10 +34,21 @@ A_CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Fr", "Tl", *ORGANIC)
 B_CATIONS = (
     *("Be", "Mg", "Ca", "Sr", "Ba", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Pd"),
     *("Cd", "Hg", "Ge", "Sn", "Pb", "Eu", "Yb", "Sm", "Tm", "Dy", "Pt", "Ra"),
+    *("Ag", "Au", "Al", "Ga", "In", "Sb", "Bi", "Sc", "Y", "La", "Ce", "Gd"),  # double perovskites
 )
 ANIONS = ("F", "Cl", "Br", "I", "At")
+OTHER_ANIONS = ("O", "S", "Se", "Te", "N", "H")
 SITE_OF = {s: site for site, group in zip(SITES, (A_CATIONS, B_CATIONS, ANIONS), strict=True) for s in group}  # fmt: skip
-"""Species → the site it takes in a halide perovskite: monovalent A, divalent B, halide X."""
+"""Species → the site it takes in a halide perovskite: monovalent A, B of mean charge 2, halide X."""
+EITHER_SITE = ("Li", "Na", "K")
+"""A cations that stand on B where A is full: Cs₂NaBiCl₆."""
+CHARGES: dict[str, tuple[int, int]] = {
+    "Ag": (1, 1), "Au": (1, 3), "Cu": (1, 2), "Li": (1, 1), "Na": (1, 1), "K": (1, 1), "In": (1, 3), "Al": (3, 3),
+    "Ga": (3, 3), "Sb": (3, 3), "Bi": (3, 3), "Sc": (3, 3), "Y": (3, 3), "La": (3, 3), "Ce": (3, 4), "Gd": (3, 3),
+    "Fe": (2, 3), "Cr": (2, 3), "V": (2, 4), "Ti": (2, 4), "Mn": (2, 4), "Co": (2, 3), "Ni": (2, 4), "Pd": (2, 4), "Pt": (2, 4),
+    "Sn": (2, 4), "Eu": (2, 3), "Yb": (2, 3), "Sm": (2, 3), "Tm": (2, 3), "Dy": (2, 3),
+}  # fmt: skip
+"""Lowest and highest usual charge of B cations; 2 where nothing is said."""
 
 FRACTION_TOLERANCE = 0.01
 """How far a site may be from one before the row is refused."""
@@ -74,6 +85,12 @@ def species_of(name: str, where: str = "") -> str:
         return short
     by_fold = {s.lower(): s for s in SITE_OF}
     near = difflib.get_close_matches(short.lower(), by_fold, n=1, cutoff=0.3)
+    if short in OTHER_ANIONS:
+        raise SchemaError(
+            f"{short} is no halide: models are made for ABX₃ with halides on X",
+            where=where,
+            expected=" ".join(ANIONS),
+        )
     raise SchemaError(
         f"'{name}' is not a species of a halide perovskite",
         where=where,
@@ -153,6 +170,7 @@ def by_site(found: Mapping[str, float], where: str, *, renormalise: bool = False
             raise SchemaError(f"the amount of {name} is not allowed", where=where, got=amount)
         if amount > 0:
             sites[SITE_OF[name]][name] = float(amount)
+    _fill_b_with_surplus(sites)
     totals = {s: sum(group.values()) for s, group in sites.items()}
     units = _formula_units(totals)
     for site, group in sites.items():
@@ -173,6 +191,29 @@ def by_site(found: Mapping[str, float], where: str, *, renormalise: bool = False
             )
         sites[site] = {name: amount / totals[site] for name, amount in group.items()}
     return sites
+
+
+def _fill_b_with_surplus(sites: Composition) -> None:
+    """Move the one small cation to B that makes A and B equal: Cs₂NaBiCl₆ is Cs₂(NaBi)Cl₆."""
+    surplus = sum(sites["A"].values()) - sum(sites["B"].values())
+    for name in EITHER_SITE:
+        amount = sites["A"].get(name, 0.0)
+        if amount > 0 and len(sites["A"]) > 1 and abs(surplus - 2 * amount) < FRACTION_TOLERANCE:
+            sites["B"][name] = sites["A"].pop(name)
+            return
+
+
+def mean_charge(group: Mapping[str, float]) -> tuple[float, float]:
+    """Return the lowest and highest mean charge of a B site.
+
+    Examples
+    --------
+    >>> mean_charge({"Ag": 0.5, "Bi": 0.5})
+    (2.0, 2.0)
+    """
+    low = sum(share * CHARGES.get(name, (2, 2))[0] for name, share in group.items())
+    high = sum(share * CHARGES.get(name, (2, 2))[1] for name, share in group.items())
+    return low, high
 
 
 def _formula_units(totals: Mapping[str, float]) -> float:

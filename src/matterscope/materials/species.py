@@ -24,8 +24,9 @@ A_PROPERTIES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 B_PROPERTIES: dict[str, tuple[float, float, float, float, float]] = {
-    # radius of the 2+ ion in Å (Shannon 1976, coordination 6; Sn extrapolated), Pauling
-    # electronegativity, first ionisation energy in eV, period, 1 for an s² lone pair
+    # radius of the ion in Å (Shannon 1976, coordination 6, 2+ unless `compositions.CHARGES` says
+    # otherwise; Sn extrapolated), Pauling electronegativity, first ionisation energy in eV, period,
+    # 1 for an s² lone pair
     "Be": (0.45, 1.57, 9.32, 2, 0), "Mg": (0.72, 1.31, 7.65, 3, 0), "Ca": (1.00, 1.00, 6.11, 4, 0),
     "Sr": (1.18, 0.95, 5.69, 5, 0), "Ba": (1.35, 0.89, 5.21, 6, 0), "Ti": (0.86, 1.54, 6.83, 4, 0),
     "V": (0.79, 1.63, 6.75, 4, 0), "Cr": (0.80, 1.66, 6.77, 4, 0), "Mn": (0.83, 1.55, 7.43, 4, 0),
@@ -35,6 +36,11 @@ B_PROPERTIES: dict[str, tuple[float, float, float, float, float]] = {
     "Sn": (1.10, 1.96, 7.34, 5, 1), "Pb": (1.19, 1.87, 7.42, 6, 1), "Eu": (1.17, 1.20, 5.67, 6, 0),
     "Yb": (1.02, 1.10, 6.25, 6, 0), "Sm": (1.19, 1.17, 5.64, 6, 0), "Tm": (1.03, 1.25, 6.18, 6, 0),
     "Dy": (1.07, 1.22, 5.94, 6, 0), "Pt": (0.80, 2.28, 8.96, 6, 0), "Ra": (1.48, 0.90, 5.28, 7, 0),
+    "Ag": (1.15, 1.93, 7.58, 5, 0), "Au": (1.37, 2.54, 9.23, 6, 0), "Al": (0.535, 1.61, 5.99, 3, 0),
+    "Ga": (0.62, 1.81, 6.00, 4, 0), "In": (0.80, 1.78, 5.79, 5, 0), "Sb": (0.76, 2.05, 8.61, 5, 1),
+    "Bi": (1.03, 2.02, 7.29, 6, 1), "Sc": (0.745, 1.36, 6.56, 4, 0), "Y": (0.90, 1.22, 6.22, 5, 0),
+    "La": (1.032, 1.10, 5.58, 6, 0), "Ce": (1.01, 1.12, 5.54, 6, 0), "Gd": (0.938, 1.20, 6.15, 6, 0),
+    "Li": (0.76, 0.98, 5.39, 2, 0), "Na": (1.02, 0.93, 5.14, 3, 0), "K": (1.38, 0.82, 4.34, 4, 0),
 }  # fmt: skip
 
 X_PROPERTIES: dict[str, tuple[float, float]] = {
