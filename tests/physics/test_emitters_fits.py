@@ -13,8 +13,8 @@ from matterscope.emitters.curves import (
     polarization_curve,
     saturation_curve,
 )
-from matterscope.emitters.decay import fit_decay
 from matterscope.emitters.delays import Decay
+from matterscope.emitters.exponentials import fit_decay
 from matterscope.emitters.hidden_states import change_points, choose_states
 from matterscope.emitters.pulsed import ratio_interval
 from matterscope.emitters.sources import Detection, Excitation, simulate_stream

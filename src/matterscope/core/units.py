@@ -20,6 +20,7 @@ UNITS: dict[str, tuple[str, float]] = {
     # name: (dimension, size in the dimension's base unit)
     "eV": ("energy", 1.0),
     "meV": ("energy", 1e-3),
+    "µeV": ("energy", 1e-6),
     "keV": ("energy", 1e3),
     "1/cm": ("energy", 1.239841984e-4),
     "nm": ("length", 1.0),
@@ -41,6 +42,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "Hz": ("rate", 1.0),
     "kHz": ("rate", 1e3),
     "MHz": ("rate", 1e6),
+    "GHz": ("rate", 1e9),
     "counts/s": ("rate", 1.0),
     "kcounts/s": ("rate", 1e3),
     "deg": ("angle", 0.017453292519943295),

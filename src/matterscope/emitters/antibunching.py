@@ -22,6 +22,7 @@ from matterscope.emitters.coincidences import (
     gather,
     kind_of,
     log_g2,
+    search_window,
     stored,
 )
 from matterscope.emitters.correlation import Coincidences, LogCorrelation
@@ -32,9 +33,13 @@ from matterscope.emitters.dips import (
     fit_dip,
     pair_response,
     poisson_ratio,
-    second_emitter_share,
 )
+from matterscope.emitters.gating import streams_of
 from matterscope.emitters.pulsed import Comb, PulsedPeaks, find_comb, measure_peaks, ratio_interval
+from matterscope.emitters.resampling import answer_resampled, resample_dip, resample_peaks
+from matterscope.emitters.sparse import answer_sparse, is_sparse
+from matterscope.emitters.streams import open_stream
+from matterscope.emitters.verdicts import answer_purity, mapped
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import G2Settings
@@ -52,9 +57,14 @@ def infer_g2(inputs: list[Input], settings: G2Settings, call: Call) -> list[Esti
     answers = []
     for given in inputs:
         if kind_of(given) == "photons":
-            answers.append(answer_evidence(given.ref, gather(given, settings), settings, call))
+            reach = round(10_000 * settings.window)
+            parts = streams_of(open_stream(given), settings.state, settings.trace_bin, reach)
+            for label, stream in parts:
+                ref = InputRef(given.source, label or given.selector, given.sha256)
+                answers.append(answer_evidence(ref, gather(stream, settings), settings, call))
             continue
-        for label, evidence in stored(given, settings.state):
+        state = "" if settings.state == "each" else settings.state
+        for label, evidence in stored(given, state):
             ref = InputRef(given.source, label or given.selector, given.sha256)
             answers.append(answer_evidence(ref, evidence, settings, call))
     return answers
@@ -132,6 +142,9 @@ def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, ca
     keep = np.ones(counts.size, bool)
     for low, high in masks:
         keep &= (centre < low) | (centre > high)
+    if is_sparse(edges, counts, settings):
+        window = search_window(evidence, settings)
+        return answer_sparse(estimate, window, masks, evidence.free_scale, settings, call)
     if settings.delay is None and _nothing_there(edges, counts, expected, evidence):
         return _no_dip(estimate, edges, counts, expected)
     found = fit_dip(
@@ -146,6 +159,12 @@ def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, ca
     )
     _answer_dip(estimate, found, settings, call)
     _jitter_sensitivity(estimate, found, evidence, settings)
+    if settings.bootstrap and evidence.stream is not None:
+        drawn = resample_dip(found, evidence, settings.bootstrap, call.rng("stretches"))
+        answer_resampled(estimate, "g2_zero_raw", drawn["g2_zero"], "1", call.levels)
+        answer_resampled(
+            estimate, "antibunching_time", drawn["antibunching_time"], "ns", call.levels
+        )
     background = settings.signal_fraction**2 if settings.signal_fraction else None
     estimate.pictures.append(pictures.dip_picture(found, masks, background))
     return float(found.fit.values["delay"] * 1000)
@@ -282,53 +301,6 @@ def _jitter_sensitivity(
     )
 
 
-def answer_purity(estimate: Estimate, raw: Quantity, settings: G2Settings) -> None:
-    """Add g2(0) raw and with the stated background removed, purity, second emitter's share, verdict.
-
-    g2 = 1 + (g2_raw − 1)/ρ², ρ the signal fraction on each detector.
-    """
-    share = settings.signal_fraction**2 if settings.signal_fraction else 1.0
-    clean = _mapped(raw, lambda g: max(1.0 + (g - 1.0) / share, 0.0))
-    estimate.quantities["g2_zero_raw"] = raw
-    estimate.quantities["g2_zero"] = clean
-    estimate.quantities["purity"] = _mapped(clean, lambda g: 1.0 - g, flip=True)
-    estimate.quantities["second_emitter_share"] = _mapped(clean, second_emitter_share)
-    if settings.signal_fraction is None:
-        estimate.flag(
-            "background-not-stated",
-            "no background was removed: g2(0) is an upper value for the emitter alone",
-            "--signal-fraction states the share of counts that come from the emitter",
-        )
-    estimate.quantities["verdict"] = verdict_of(clean, settings)
-
-
-def verdict_of(g2: Quantity, settings: G2Settings) -> Quantity:
-    """Return "single", "not single" or "cannot tell", decided by the 95 % interval of g2(0) against ½."""
-    found = g2.interval(0.95)
-    word = "cannot tell"
-    if found is not None and found.high is not None and found.high < 0.5:
-        word = "single"
-    elif found is not None and found.low is not None and found.low > 0.5:
-        word = "not single"
-    base = f"the 95 % interval of g2(0) {'lies below' if word == 'single' else 'lies above' if word == 'not single' else 'reaches across'} ½"
-    told = "background as stated" if settings.signal_fraction else "no background removed"
-    return Quantity(
-        word, "1", reason=f"{base}; {told}; a weaker second emitter is bounded by its share"
-    )
-
-
-def _mapped(quantity: Quantity, change: Any, *, flip: bool = False) -> Quantity:
-    if not isinstance(quantity.value, (int, float)):
-        return quantity
-    bands = []
-    for i in quantity.intervals:
-        ends = [None if e is None else float(change(e)) for e in (i.low, i.high)]
-        bands.append(Interval(i.level, *(ends[::-1] if flip else ends)))
-    return Quantity(
-        float(change(quantity.value)), "1", intervals=tuple(bands), reason=quantity.reason
-    )
-
-
 def zero_bin(estimate: Estimate, evidence: Evidence, settings: G2Settings, call: Call) -> None:
     """Read g2(0) from the bin at zero delay of a coarse histogram: a Poisson ratio, no model.
 
@@ -396,7 +368,7 @@ def _pulsed(
         if peaks.raw
         else float(peaks.side_mean / peaks.envelope[peaks.centre])
     )
-    blinking = _mapped(raw, lambda g: g * weight)
+    blinking = mapped(raw, lambda g: g * weight)
     answer_purity(estimate, blinking, settings)
     estimate.quantities["g2_zero_raw"] = raw
     found = float(peaks.position[peaks.centre]) / 1000.0
@@ -425,6 +397,9 @@ def _pulsed(
             f"side peaks rise towards zero delay by {100 * peaks.blinking_amplitude:.0f} % (blinking, {peaks.blinking_time / 1000:.0f} ns); g2_zero is taken against the envelope",
         )
     _report_peaks(estimate, peaks, comb)
+    if settings.bootstrap and evidence.stream is not None:
+        drawn = resample_peaks(peaks, comb, evidence, settings.bootstrap, call.rng("stretches"))
+        answer_resampled(estimate, "g2_zero", drawn, "1", call.levels)
     estimate.pictures.append(pictures.peaks_picture(h, peaks, comb.period, []))
     return float(peaks.position[peaks.centre])
 

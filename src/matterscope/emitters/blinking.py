@@ -19,6 +19,7 @@ from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, f
 from matterscope.core.pictures import Panel, Picture, line, mark, points, steps
 from matterscope.emitters.hidden_states import (
     HiddenStates,
+    bright_state,
     change_points,
     choose_states,
     fit_states,
@@ -120,7 +121,7 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
         "settings": settings.model_dump(),
         "model": "hidden Markov chain of gamma–Poisson counts",
     }
-    bright = _bright(found)
+    bright = bright_state(found)
     _answer_states(estimate, found, bright, step, call)
     breaks = change_points(counts, fano=float(np.average(found.fano, weights=found.occupancy)))
     dwell = _dwell(estimate, found.path >= bright, step, call)
@@ -148,20 +149,6 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
         _dwell_picture(dwell),
     ]
     return estimate
-
-
-def _bright(found: HiddenStates) -> int:
-    """Return the first bright state: the split with the largest variance between the two groups."""
-    if found.means.size == 1:
-        return 0
-    share, mean = found.occupancy, found.means
-    best, at = -1.0, 1
-    for k in range(1, mean.size):
-        low, high = share[:k].sum(), share[k:].sum()
-        gap = (share[k:] @ mean[k:]) / high - (share[:k] @ mean[:k]) / low
-        if low * high * gap**2 > best:
-            best, at = float(low * high * gap**2), k
-    return at
 
 
 def _answer_states(

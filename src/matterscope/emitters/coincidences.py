@@ -25,7 +25,6 @@ from matterscope.emitters.streams import (
     Stream,
     Survey,
     choose_pair,
-    open_stream,
     pair_blocks,
     survey,
 )
@@ -52,11 +51,10 @@ class Evidence:
     flags: list[dict[str, str]] = field(default_factory=list)
 
 
-def gather(given: Input, settings: G2Settings) -> Evidence:
+def gather(stream: Stream, settings: G2Settings) -> Evidence:
     """Return the coincidences of a stream, counted here."""
-    stream = open_stream(given)
     found = survey(stream)
-    pair = choose_pair(found, settings.channels, given.source)
+    pair = choose_pair(found, settings.channels, stream.name)
     reach = int(settings.window * 1000)
     around = int((settings.delay or 0.0) * 1000)
     histogram = count_pairs(stream, pair, around - reach, around + reach)
@@ -183,12 +181,24 @@ def fit_window(
     return h.edges / 1000.0, h.counts.astype(float), h.expected
 
 
+def search_window(
+    evidence: Evidence, settings: G2Settings
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return edges (ns), counts and expectation of the whole window, in bins of the fit."""
+    h = evidence.histogram
+    if evidence.origin == "stream":
+        h = h.rebinned(max(round(settings.bin_width * 1000 / FINE_PS), 1))
+    return h.edges / 1000.0, h.counts.astype(float), h.expected
+
+
 def log_g2(evidence: Evidence, delay: float, settings: G2Settings) -> LogCorrelation:
     """Return g2 over logarithmic lags, both orders of the detectors, the delay taken out."""
     assert evidence.stream is not None
     assert evidence.found is not None
     pair, found = evidence.pair, evidence.found
-    longest = min(settings.longest_lag * 1e12, 0.25 * (found.last - found.first))
+    longest = min(
+        settings.longest_lag * 1e12, 0.25 * (found.last - found.first), evidence.stream.longest_lag
+    )
     rate = min(found.counts[c] for c in pair) / max(found.duration, 1e-12)
     forward, backward = LogCorrelator(longest, rate), LogCorrelator(longest, rate)
     for a, b, until in pair_blocks(evidence.stream, pair, round(delay)):

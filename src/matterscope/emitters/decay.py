@@ -6,7 +6,7 @@ intervals, their number by BIC, residuals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,95 +16,47 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, InputRef, Quantity
-from matterscope.core.pictures import Panel, Picture, line, mark, points, steps
-from matterscope.emitters.delays import Decay, gather_decays, response_of
-from matterscope.learn.fitting import Fit, Parameter, Values, fit_counts
-from matterscope.physics.rates import periodic_decay
+from matterscope.emitters.decay_pictures import decay_picture, intensity_picture
+from matterscope.emitters.delays import Arrivals, Decay, gather_decays, response_of
+from matterscope.emitters.exponentials import (
+    POOR_CHI_SQUARE,
+    DecayModel,
+    chi_square,
+    choose_model,
+)
+from matterscope.emitters.resampling import answer_resampled, resample_decay
+from matterscope.learn.fitting import Fit
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import LifetimeSettings
 
 Floats = NDArray[np.float64]
+PLANCK = 4.135667696
+"""µeV per GHz."""
 REFERENCES = [
     "Maus et al., Anal. Chem. 73, 2078 (2001): maximum likelihood against least squares for decays",
     "O'Connor and Phillips, Time-correlated single photon counting (1984)",
+    "Flissikowski et al., Phys. Rev. Lett. 86, 3172 (2001): beats of a dot's fine structure",
 ]
-
-
-@dataclass(frozen=True)
-class DecayModel:
-    """Σ n_k·share_k(t; τ_k) + background per bin, through a normal or a measured response.
-
-    Times in ns; without a known period the decay is given room to die out.
-    """
-
-    edges: Floats
-    period: float
-    terms: int
-    response: Floats | None = None
-
-    def counts(self, values: Values) -> Floats:
-        """Return expected counts in each bin."""
-        total = np.full(self.edges.size - 1, values["background"])
-        for k in range(1, self.terms + 1):
-            total += values[f"counts_{k}"] * self.share(values[f"lifetime_{k}"], values)
-        return np.asarray(np.maximum(total, 1e-9))
-
-    def share(self, lifetime: float, values: Values) -> Floats:
-        """Return the share of one exponential in each bin."""
-        period = self.period or 50.0 * float(self.edges[-1] - self.edges[0]) + 40.0 * lifetime
-        if self.response is None:
-            return periodic_decay(self.edges, period, lifetime, values["shift"], values["response"])
-        bare = periodic_decay(self.edges, period, lifetime, float(self.edges[0]), 0.0)
-        n = bare.size
-        frequency = np.fft.rfftfreq(n, float(np.diff(self.edges).mean()))
-        turn = np.exp(-2j * np.pi * frequency * values["shift"])
-        # without a known period a linear convolution would need padding: the tail is negligible
-        mixed = np.fft.irfft(np.fft.rfft(bare) * np.fft.rfft(self.response) * turn, n)
-        return np.maximum(mixed, 0.0)
-
-
-def fit_decay(decay: Decay, terms: int, response: Floats | None = None) -> tuple[DecayModel, Fit]:
-    """Fit `terms` exponentials by the Poisson likelihood."""
-    edges, counts = decay.edges / 1000.0, decay.counts
-    model = DecayModel(edges, decay.period / 1000.0, terms, response)
-    step, span = float(np.diff(edges).mean()), float(edges[-1] - edges[0])
-    peak = int(np.argmax(np.convolve(counts, np.ones(3), "same")))
-    floor = float(np.quantile(counts, 0.05))
-    above = np.maximum(np.roll(counts, -peak) - floor, 0.0)
-    mean = float((np.arange(above.size) * step) @ above / max(above.sum(), 1.0)) + step
-    total = max(float(counts.sum() - floor * counts.size), 10.0)
-    low, high = 0.2 * step, 20.0 * span
-    parameters = [
-        Parameter("background", max(floor, 1e-3), 1e-6, float(counts.max()) + 1.0, "counts", "log"),
-        Parameter(
-            "shift", 0.0 if response is not None else float(edges[peak]), -span, 2 * span, "ns"
-        ),
-        Parameter(
-            "response", 1.5 * step, 0.02 * step, 0.2 * span, "ns", "log", response is not None
-        ),
-    ]
-    spread = [1.0] if terms == 1 else [0.35, 1.8] if terms == 2 else [0.2, 0.8, 3.0]
-    for k, factor in enumerate(spread, 1):
-        start = float(np.clip(mean * factor, low, high))
-        parameters.append(
-            Parameter(f"counts_{k}", total / terms, 1e-3, 1e3 * total, "counts", "log")
-        )
-        parameters.append(Parameter(f"lifetime_{k}", start, low, high, "ns", "log"))
-    return model, fit_counts(model.counts, counts, parameters).settle()
 
 
 def infer_lifetime(inputs: list[Input], settings: LifetimeSettings, call: Call) -> list[Estimate]:
     """Return one estimate per decay: lifetimes, amplitudes, residuals."""
     answers = []
     for given in inputs:
-        for decay in gather_decays(given, settings):
+        for decay, arrivals in gather_decays(given, settings):
             ref = InputRef(given.source, decay.selector or given.selector, given.sha256)
-            answers.append(_one(ref, decay, settings, call))
+            answers.append(_one(ref, decay, arrivals, settings, call))
     return answers
 
 
-def _one(ref: InputRef, decay: Decay, settings: LifetimeSettings, call: Call) -> Estimate:
+def _one(
+    ref: InputRef,
+    decay: Decay,
+    arrivals: Arrivals | None,
+    settings: LifetimeSettings,
+    call: Call,
+) -> Estimate:
     estimate = Estimate("emitters lifetime", ref)
     for f in decay.flags:
         estimate.flag(f["code"], f["message"], f.get("remedy", ""))
@@ -117,17 +69,10 @@ def _one(ref: InputRef, decay: Decay, settings: LifetimeSettings, call: Call) ->
             hint="record longer",
         )
     response = response_of(settings.response, decay) if settings.response else None
-    wanted = (1, 2, 3) if settings.components == "auto" else (int(settings.components),)
-    tried: dict[int, tuple[DecayModel, Fit]] = {}
-    for k in wanted:
-        tried[k] = fit_decay(decay, k, response)
-        if k - 1 in tried and tried[k][1].bic() > tried[k - 1][1].bic():
-            break
-    best = min(tried, key=lambda k: tried[k][1].bic())
-    model, fit = tried[best]
+    (model, fit), bic = choose_model(decay, settings, response)
     _answer(estimate, decay, model, fit, call)
     estimate.diagnostics |= {
-        "bic": {str(k): f.bic() for k, (_, f) in tried.items()},
+        "bic": bic,
         "how": decay.how,
     }
     if response is None:
@@ -143,8 +88,43 @@ def _one(ref: InputRef, decay: Decay, settings: LifetimeSettings, call: Call) ->
             "--period says it",
         )
     estimate.provenance = {"references": REFERENCES, "settings": settings.model_dump()}
-    estimate.pictures.append(_picture(decay, model, fit))
+    estimate.pictures.append(decay_picture(decay, model, fit))
+    if arrivals is not None:
+        if settings.bootstrap:
+            _resample(estimate, arrivals, decay, (model, fit), settings, call)
+        drawn = intensity_picture(arrivals, fit.values["shift"], settings.trace_bin)
+        estimate.pictures += [drawn] if drawn else []
     return estimate
+
+
+def _resample(
+    estimate: Estimate,
+    arrivals: Arrivals,
+    decay: Decay,
+    found: tuple[DecayModel, Fit],
+    settings: LifetimeSettings,
+    call: Call,
+) -> None:
+    model, fit = found
+    rng = call.rng("stretches")
+    drawn = resample_decay(arrivals, decay.edges, (fit, model.counts), settings.bootstrap, rng)
+    shortest = min(range(1, model.terms + 1), key=lambda k: fit.values[f"lifetime_{k}"])
+    name = "lifetime" if model.terms == 1 else "lifetime_1"
+    answer_resampled(estimate, name, drawn[f"lifetime_{shortest}"], "ns", call.levels)
+
+
+def _answer_beat(estimate: Estimate, fit: Fit, call: Call) -> None:
+    estimate.quantities["beat_frequency"] = fit.quantity("beat_frequency", call.levels)
+    estimate.quantities["beat_visibility"] = fit.quantity("beat_visibility", call.levels)
+    estimate.quantities["fine_structure_splitting"] = replace(
+        fit.quantity("beat_frequency", call.levels, PLANCK), units="µeV"
+    )
+    estimate.flag(
+        "beats",
+        f"the decay beats at {fit.values['beat_frequency']:.3g} GHz: two levels that the pulse excites together "
+        "(the fine structure of a dot seen through a polariser), or an echo of the laser in the optics",
+        "turn the polariser: beats of a fine structure change, an echo does not; --beats off leaves them out",
+    )
 
 
 def _answer(estimate: Estimate, decay: Decay, model: DecayModel, fit: Fit, call: Call) -> None:
@@ -170,8 +150,15 @@ def _answer(estimate: Estimate, decay: Decay, model: DecayModel, fit: Fit, call:
         sigma=float(fit.sigma("background") * decay.counts.size / decay.counts.sum()),
         reason="flat part of the fit",
     )
-    mean_counts = model.counts(values)
-    chi = float(np.sum((decay.counts - mean_counts) ** 2 / mean_counts) / max(fit.dof, 1))
+    if model.beating:
+        _answer_beat(estimate, fit, call)
+    chi = chi_square(decay, model, fit)
+    if chi > POOR_CHI_SQUARE:
+        estimate.flag(
+            "poor-fit",
+            f"the residuals are {np.sqrt(chi):.1f} times counting noise: the intervals are too narrow",
+            "measure the response and give it with --response, or add --components",
+        )
     estimate.diagnostics |= {
         "chi_square_per_dof": chi,
         "components": model.terms,
@@ -199,46 +186,3 @@ def _answer(estimate: Estimate, decay: Decay, model: DecayModel, fit: Fit, call:
             f"a component of {shortest:.3g} ns is shorter than the fitted response of {values['response']:.3g} ns",
             "measure the response and give it with --response",
         )
-
-
-def _picture(decay: Decay, model: DecayModel, fit: Fit) -> Picture:
-    edges, centre = model.edges, 0.5 * (model.edges[1:] + model.edges[:-1])
-    mean = model.counts(fit.values)
-    residual = (decay.counts - mean) / np.sqrt(mean)
-    layers = [steps(edges, np.maximum(decay.counts, 0.5), "measured"), line(centre, mean, "fit")]
-    if model.response is not None:
-        scale = decay.counts.max() / model.response.max()
-        layers.append(line(centre, np.maximum(model.response * scale, 0.5), "response", "muted"))
-    if model.terms > 1:
-        for k in range(1, model.terms + 1):
-            part = fit.values[f"counts_{k}"] * model.share(fit.values[f"lifetime_{k}"], fit.values)
-            layers.append(
-                line(
-                    centre,
-                    np.maximum(part, 0.5),
-                    f"{fit.values[f'lifetime_{k}']:.3g} ns",
-                    f"series{k}",
-                )
-            )
-    return Picture(
-        "decay",
-        "Decay after the pulse",
-        (
-            Panel(
-                layers,
-                "time after the pulse (ns)",
-                "counts",
-                y_scale="log",
-                y_range=(0.4, 2.0 * float(decay.counts.max())),
-                height=1.6,
-            ),
-            Panel(
-                [points(centre, residual, role="residual"), mark(y=[-2.0, 2.0])],
-                "time after the pulse (ns)",
-                "residual (σ)",
-                height=0.6,
-            ),
-        ),
-        "Exponentials through the response, wrapped around the laser period; residuals in standard errors.",
-        height=5.0,
-    )

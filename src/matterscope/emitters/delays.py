@@ -5,7 +5,7 @@ In: a stream or a stored decay. Out: a histogram of delays over one laser period
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from matterscope.core.calls import Input
 from matterscope.core.errors import DataError
-from matterscope.emitters.pulsed import find_comb
+from matterscope.emitters.coincidences import FINE_PS, count_pairs, kind_of
+from matterscope.emitters.gating import wanted_gates
+from matterscope.emitters.pulsed import find_comb, refined_period
 from matterscope.emitters.streams import Stream, Survey, choose_pair, open_stream, survey
 from matterscope.io import measurements
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MOST_BINS = 1024
+SEARCHED_PS = 500_000
+"""Lags in which a laser period is looked for."""
 
 
 @dataclass
@@ -52,13 +56,39 @@ class Decay:
         )
 
 
-def gather_decays(given: Input, settings: LifetimeSettings) -> list[Decay]:
-    """Return the decays of an input: one of a stream, one per curve of a stored histogram."""
-    from matterscope.emitters.coincidences import kind_of
+@dataclass
+class Arrivals:
+    """Photons after their laser pulses: `time` and `delay` of each, ps, on one axis of delays."""
 
-    if kind_of(given) == "photons":
-        return [_from_stream(given, settings)]
-    return [_from_histogram(m, settings) for m in measurements(given, "histogram")]
+    time: Ints
+    delay: Floats
+    edges: Floats
+    period: float
+    how: str
+    flags: list[dict[str, str]] = field(default_factory=list)
+
+    def decay(self, keep: NDArray[np.bool_] | None = None, selector: str = "") -> Decay:
+        """Return the histogram of all delays, or of those that are kept."""
+        delay = self.delay if keep is None else self.delay[keep]
+        counts = np.histogram(delay, self.edges)[0].astype(float)
+        return Decay(self.edges, counts, self.period, self.how, list(self.flags), selector)
+
+
+def gather_decays(given: Input, settings: LifetimeSettings) -> list[tuple[Decay, Arrivals | None]]:
+    """Return the decays of an input: one of a stream or of each state, one per stored curve."""
+    if kind_of(given) != "photons":
+        stored = measurements(given, "histogram")
+        return [(_from_histogram(m, settings), None) for m in stored]
+    found = find_arrivals(given, settings)
+    if not settings.state:
+        return [(found.decay().thinned(), found)]
+    gates = wanted_gates(open_stream(given), settings.state, settings.trace_bin)
+    parts: list[tuple[Decay, Arrivals | None]] = []
+    for gate in gates:
+        inside = gate.inside(found.time)
+        part = replace(found, time=found.time[inside], delay=found.delay[inside])
+        parts.append((part.decay(selector=gate.name).thinned(), part))
+    return parts
 
 
 def _from_histogram(m: xr.Dataset, settings: LifetimeSettings) -> Decay:
@@ -86,36 +116,38 @@ def _from_histogram(m: xr.Dataset, settings: LifetimeSettings) -> Decay:
     ).thinned()
 
 
-def _from_stream(given: Input, settings: LifetimeSettings) -> Decay:
+def find_arrivals(given: Input, settings: LifetimeSettings) -> Arrivals:
+    """Return the delays of a stream's photons: as recorded (T3), after a clock, or folded."""
     m = measurements(given, "photons")[0]
     flags = list(m.attrs.get("warnings") or ())
+    if "delay" not in m:
+        return _folded(given, m, settings, flags)
     channel = m["channel"].values
-    if "delay" in m:
-        lanes, each = np.unique(channel[channel > 0], return_counts=True)
-        wanted = np.isin(channel, settings.channels or lanes[np.argmax(each)])
-        delay = m["delay"].values[wanted]
-        period = (
-            settings.period * 1000
-            if settings.period
-            else float(m.attrs.get("sync_period_ps") or 0.0)
-        )
-        width = float(m.attrs.get("delay_bin_ps") or 0.0) or max(period / MOST_BINS, 1.0)
-        top = min(float(delay.max()) + width, period) if period else float(delay.max()) + width
-        edges = np.arange(0.0, top + width, width) - 0.5 * min(width, 1.0)
-        counts = np.histogram(delay, edges)[0].astype(float)
-        return Decay(edges, counts, period, "delays of the T3 records", flags).thinned()
-    return _folded(given, m, settings, flags)
+    lanes, each = np.unique(channel[channel > 0], return_counts=True)
+    wanted = np.isin(channel, settings.channels or lanes[np.argmax(each)])
+    delay = m["delay"].values[wanted]
+    if not delay.size:
+        raise DataError("no photons on these channels", where=given.source, got=settings.channels)
+    sync = float(m.attrs.get("sync_period_ps") or 0.0)
+    period = settings.period * 1000 if settings.period else sync
+    width = float(m.attrs.get("delay_bin_ps") or 0.0) or max(period / MOST_BINS, 1.0)
+    top = min(float(delay.max()) + width, period) if period else float(delay.max()) + width
+    edges = np.arange(0.0, top + width, width) - 0.5 * min(width, 1.0)
+    how = "delays of the T3 records"
+    return Arrivals(m["time"].values[wanted], delay.astype(float), edges, period, how, flags)
 
 
 def _folded(
     given: Input, m: xr.Dataset, settings: LifetimeSettings, flags: list[dict[str, str]]
-) -> Decay:
+) -> Arrivals:
     time, channel = m["time"].values, m["channel"].values
     stream = open_stream(given)
     found = survey(stream)
     # one detector: cables shift the others by an unknown part of the period
     lanes = list(settings.channels) or found.detectors()[:1]
     events = time[np.isin(channel, lanes)]
+    if not events.size:
+        raise DataError("no photons on these channels", where=given.source, got=lanes)
     period = settings.period * 1000 if settings.period else _period(stream, found, given.source)
     clocks = dict(found.clocks)
     if 0 in found.counts:
@@ -123,7 +155,7 @@ def _folded(
     if clocks:
         lane = min(clocks)
         ticks = time[channel == lane]
-        phase, period = _after_ticks(events, ticks, clocks[lane], period)
+        events, phase, period = _after_ticks(events, ticks, clocks[lane], period)
         how = f"delay after the clock on channel {lane}, folded on the laser period"
     else:
         phase, period = _tracked_phase(events, period)
@@ -134,16 +166,22 @@ def _folded(
     counts = np.histogram(phase, edges)[0].astype(float)
     # the zero of the phase is arbitrary: turn the rise to a tenth of the period
     rise = int(np.argmax(np.diff(np.r_[counts[-3:], counts, counts[:3]])[2:-3]))
-    counts = np.roll(counts, bins // 10 - rise)
-    return Decay(edges, counts, period, how, flags)
+    turned = np.mod(phase + (bins // 10 - rise) * period / bins, period)
+    return Arrivals(events, turned, edges, period, how, flags)
 
 
 def _period(stream: Stream, found: Survey, name: str) -> float:
-    from matterscope.emitters.coincidences import count_pairs
-
-    pair = choose_pair(found, (), name)
-    h = count_pairs(stream, pair, -500_000, 500_000)
-    comb = find_comb(h.edges.astype(float), h.counts.astype(float))
+    """Return the laser period in the coincidences of two detectors, or in the intervals of one."""
+    if len(found.detectors()) < 2:
+        lane = found.detectors()[0]
+        edges = np.arange(0, SEARCHED_PS + 1, FINE_PS)
+        counts = np.zeros(edges.size - 1)
+        for time, channel in stream.blocks():
+            counts += np.histogram(np.diff(time[channel == lane]), edges)[0]
+        comb = find_comb(edges.astype(float), counts)
+    else:
+        h = count_pairs(stream, choose_pair(found, (), name), -SEARCHED_PS, SEARCHED_PS)
+        comb = find_comb(h.edges.astype(float), h.counts.astype(float))
     if comb is None:
         raise DataError(
             "no laser period can be found in this stream",
@@ -153,8 +191,10 @@ def _period(stream: Stream, found: Survey, name: str) -> float:
     return comb.period
 
 
-def _after_ticks(events: Ints, ticks: Ints, clock: float, period: float) -> tuple[Floats, float]:
-    """Return delays after the last tick modulo the laser period, which divides the clock's."""
+def _after_ticks(
+    events: Ints, ticks: Ints, clock: float, period: float
+) -> tuple[Ints, Floats, float]:
+    """Return events with their delays after the last tick, modulo the laser period of the clock's."""
     turns = max(round(clock / period), 1)
     exact = clock / turns
     index = np.searchsorted(ticks, events, "right") - 1
@@ -162,23 +202,23 @@ def _after_ticks(events: Ints, ticks: Ints, clock: float, period: float) -> tupl
     since = (events[inside] - ticks[index[inside]]).astype(float)
     # ticks may be missing for long: the clock's period is only known so well
     near = since < 1e5 * clock
-    return np.mod(since[near], exact), exact
+    return events[inside][near], np.mod(since[near], exact), exact
 
 
 def _tracked_phase(events: Ints, period: float) -> tuple[Floats, float]:
     """Return phases (ps) with the period refined over growing spans and slow drift taken out."""
+    period, span = refined_period(events, period, SEARCHED_PS)
     t = (events - events[0]).astype(float)
-    span = 200.0 * period
     while span < t[-1]:
+        span = min(3.0 * span, float(t[-1]) + 1.0)
         part = t[t < span]
         if part.size > 30:
-            reach = 0.5 * period**2 / span
-            tried = period + np.linspace(-reach, reach, 21)
+            reach = 1.5 * period**2 / span
+            tried = period + np.linspace(-reach, reach, 41)
             some = part[:: max(part.size // 20_000, 1)]
             period = float(
                 tried[np.argmax([abs(np.exp(-2j * np.pi * some / p).sum()) for p in tried])]
             )
-        span *= 3.0
     blocks = np.array_split(np.arange(t.size), max(t.size // 2000, 1))
     phase = np.empty(t.size)
     for block in blocks:

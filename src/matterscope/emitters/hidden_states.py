@@ -208,6 +208,20 @@ def choose_states(counts: Ints, most: int = 4) -> tuple[HiddenStates, dict[int, 
     return best, bic
 
 
+def bright_state(found: HiddenStates) -> int:
+    """Return the first bright state: the split with the largest variance between the two groups."""
+    if found.means.size == 1:
+        return 0
+    share, mean = found.occupancy, found.means
+    best, at = -1.0, 1
+    for k in range(1, mean.size):
+        low, high = share[:k].sum(), share[k:].sum()
+        gap = (share[k:] @ mean[k:]) / high - (share[:k] @ mean[:k]) / low
+        if low * high * gap**2 > best:
+            best, at = float(low * high * gap**2), k
+    return at
+
+
 @njit(cache=False)
 def _pelt(sums: Any, penalty: float) -> Any:
     """Return last change before each end, Poisson cost, pruned (Killick et al., JASA 107, 1590, 2012)."""

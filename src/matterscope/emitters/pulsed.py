@@ -102,6 +102,56 @@ def _refine(centre: Floats, counts: Floats, period: float, span: float) -> tuple
     return period, line(period)
 
 
+def refined_period(events: NDArray[np.int64], period: float, lag: float) -> tuple[float, float]:
+    """Return the laser period (ps) from ever longer intervals, and the longest lag that was used.
+
+    Parameters
+    ----------
+    events : array, ps
+        Sorted events of one detector.
+    period : float, ps
+        Period known to a fifth of a turn over `lag` ps.
+    lag : float, ps
+
+    Notes
+    -----
+    Intervals up to some lag repeat with the period; its error is a fraction of period²/lag, so that
+    the next, longer lag can be counted without losing a turn.
+    """
+    rate = events.size / max(float(events[-1] - events[0]), 1.0)
+    # two thousand events are enough to follow a phase directly
+    enough = min(2000.0 / rate, 0.5 * float(events[-1] - events[0]))
+    last, goal = lag, 4.0 * lag
+    while last < enough:
+        goal = min(goal, enough)
+        gaps = _intervals(events, 0.25 * goal, goal)
+        if gaps.size >= 200:
+            reach, step = 0.4 * period**2 / last, 0.05 * period**2 / goal
+            tried = period + np.arange(-reach, reach + step, step)
+            power = [abs(np.exp(-2j * np.pi * gaps / p).sum()) for p in tried]
+            period, last = float(tried[int(np.argmax(power))]), goal
+        elif goal >= enough:
+            break
+        goal *= 4.0
+    return period, last
+
+
+def _intervals(events: NDArray[np.int64], low: float, high: float, most: int = 20_000) -> Floats:
+    """Return up to `most` intervals between events of a detector with a length from `low` to `high`."""
+    found: list[Floats] = []
+    total = 0
+    mean = float(events[-1] - events[0]) / max(events.size, 2)
+    first = max(int(0.5 * low / mean), 1)
+    for k in range(first, min(first + 64, events.size)):
+        gap = (events[k:] - events[:-k]).astype(float)
+        some = gap[(gap > low) & (gap <= high)]
+        found.append(some[: most - total])
+        total += found[-1].size
+        if total >= most:
+            break
+    return np.concatenate(found) if found else np.zeros(0)
+
+
 @dataclass(frozen=True)
 class PulsedPeaks:
     """Peaks of a pulsed coincidence histogram.

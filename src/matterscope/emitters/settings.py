@@ -21,6 +21,25 @@ class G2Settings(Settings):
         None, "Cable delay, second channel − first; empty: found.", units="ns"
     )
     fix_delay: bool = option(False, "Hold the delay of the dip at the given one.", advanced=True)
+    delay_error: float = option(
+        0.5, "Standard error of the given delay, used for few coincidences.", units="ns", gt=0
+    )
+    estimator: Literal["auto", "likelihood", "posterior"] = option(
+        "auto",
+        "How the dip of continuous light is read: a fit, or the posterior that also serves few coincidences (auto: below 200 within ±100 ns).",
+    )
+    prior: Literal["flat", "population"] = option(
+        "flat",
+        "What the posterior takes for g2(0) beforehand: any value alike, or what a population of emitters gives.",
+        advanced=True,
+    )
+    emitters_beforehand: float = option(
+        1.0,
+        "Mean of the Poisson law of emitters per spot, at least one; for the probability of a single one.",
+        gt=0,
+        le=10,
+        advanced=True,
+    )
     window: float = option(500.0, "Half width of the window that is searched.", units="ns", gt=0)
     fit_window: float = option(200.0, "Half width of the window that is fitted.", units="ns", gt=0)
     bin_width: float = option(0.25, "Bin width of the fitted histogram.", units="ns", ge=0.05)
@@ -33,7 +52,19 @@ class G2Settings(Settings):
     bunching_terms: Literal["auto", "0", "1", "2"] = option(
         "auto", "Bunching exponentials in the model (two levels: 0, three levels: 1)."
     )
-    state: str = option("", "State of a stored histogram (bright, dim); empty: each.")
+    state: Literal["", "bright", "dim", "each"] = option(
+        "",
+        "Blinking state that is analysed alone; empty: a stream as a whole, every state of a stored histogram.",
+    )
+    trace_bin: float = option(
+        10.0, "Bin of the rate in which the states of a stream are found.", units="ms", gt=0
+    )
+    bootstrap: int = option(
+        0,
+        "Draws of a bootstrap over stretches of the stream: errors that include drift; 0: none.",
+        ge=0,
+        le=5000,
+    )
     after_flash: bool = option(True, "Look for after-flash of the detectors and mask it.")
     mask: tuple[str, ...] = option((), "Delays left out, LOW:HIGH in ns (after-flash).")
     longest_lag: float = option(
@@ -47,8 +78,23 @@ class LifetimeSettings(Settings):
     channels: tuple[int, ...] = option((), "Channels that are added; empty: the brightest.")
     components: Literal["auto", "1", "2", "3"] = option("auto", "Number of exponentials.")
     response: str = option("", "File with a measured response of the laser (a histogram).")
+    beats: Literal["auto", "on", "off"] = option(
+        "auto", "Let the first component beat; auto: where exponentials leave a poor fit."
+    )
     period: float | None = option(None, "Laser period, where it is known.", units="ns", gt=0)
     bin_width: float = option(0.0, "Bin of a folded stream; 0: 512 bins.", units="ns", ge=0)
+    state: Literal["", "bright", "dim", "each"] = option(
+        "", "Blinking state whose photons are taken; empty: all photons."
+    )
+    trace_bin: float = option(
+        10.0, "Bin of the rate in which the states of a stream are found.", units="ms", gt=0
+    )
+    bootstrap: int = option(
+        0,
+        "Draws of a bootstrap over stretches of the stream: errors that include drift; 0: none.",
+        ge=0,
+        le=5000,
+    )
 
 
 class SaturationSettings(Settings):

@@ -37,6 +37,8 @@ class Stream:
     """Acquisition time that the header states, s; 0 if none."""
     flags: list[dict[str, str]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    longest_lag: float = np.inf
+    """Lags beyond this mean nothing (a stream of one blinking state), ps."""
 
 
 @dataclass

@@ -1,0 +1,136 @@
+"""Few coincidences: the posterior against closed forms, its calibration, and what the verb says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matterscope import emitters
+from matterscope.emitters.dips import DipModel, after_flash
+from matterscope.emitters.posterior import G2_GRID, TIMES, Delay, Population, under, weigh_dip
+from matterscope.emitters.sources import Detection, simulate_site
+from matterscope.physics.rates import ThreeLevels, bin_average
+
+EDGES = np.linspace(-100.0, 100.0, 401)
+
+
+def drawn(rng, pairs, g0, time, delay=0.0):
+    expected = np.full(400, pairs / 400)
+    model = DipModel(EDGES, expected, 0, 0.2)
+    values = {"delay": delay, "g2_zero": g0, "antibunching_time": time, "scale": 1.0}
+    return rng.poisson(model.counts(values)).astype(float), expected
+
+
+def test_without_pairs_the_posterior_is_what_was_assumed() -> None:
+    found = weigh_dip(EDGES, np.zeros(400), np.full(400, 1e-9), sigma=0.2, delay=Delay(0.0, 0.5))
+    assert found.below(0.5) == pytest.approx(0.5, abs=1e-6)
+    assert np.allclose(found.times, 1.0 / TIMES.size, atol=1e-6)
+    assert found.evidence == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_likelihood_is_that_of_the_fitted_model() -> None:
+    counts, expected = drawn(np.random.default_rng(0), 4000.0, 0.2, TIMES[9])
+    found = weigh_dip(EDGES, counts, expected, sigma=0.2, delay=Delay(0.0, 0.0))
+    # with this many pairs one recovery time is left, and g2(0) follows the Poisson likelihood there
+    model = DipModel(EDGES, expected, 0, 0.2)
+    cost = []
+    for g0 in G2_GRID:
+        total = np.zeros(TIMES.size)
+        for k, time in enumerate(TIMES):
+            mean = model.counts(
+                {"delay": 0.0, "g2_zero": g0, "antibunching_time": time, "scale": 1.0}
+            )
+            total[k] = float(counts @ np.log(mean) - mean.sum())
+        cost.append(np.logaddexp.reduce(total))
+    density = np.exp(np.array(cost) - max(cost))
+    mean = float(density @ G2_GRID / density.sum())
+    q = found.quantity((0.68,))
+    spread = 0.5 * (q.intervals[0].high - q.intervals[0].low)
+    # bunching in the posterior widens it a little: a quarter of its width
+    assert abs(mean - q.value) < 0.25 * spread
+
+
+def test_expected_pairs_under_an_exponential_are_exact() -> None:
+    from matterscope.emitters.posterior import _Scene, _seen
+
+    expected = np.linspace(1.0, 2.0, 400)
+    scene = _Scene.of(EDGES, np.ones(400), expected, 0.0)
+    for time in (0.3, 5.0, 200.0):
+        found = _seen(scene, time, np.array([-20.1, 3.3]))
+        for t0, value in zip((-20.1, 3.3), found, strict=True):
+            assert value == pytest.approx(
+                float(expected @ bin_average(EDGES, t0, time, 0.0)), rel=1e-6
+            )
+
+
+def test_the_posterior_covers_what_it_was_told_to_expect() -> None:
+    rng = np.random.default_rng(1)
+    inside = below = said = 0.0
+    n = 40
+    for _ in range(n):
+        g0, k = rng.uniform(), rng.integers(0, TIMES.size)
+        counts, expected = drawn(rng, 300.0, g0, TIMES[k], rng.normal(0.0, 0.5))
+        found = weigh_dip(EDGES, counts, expected, sigma=0.2, delay=Delay(0.0, 0.5))
+        band = found.quantity((0.68,)).intervals[0]
+        inside += band.low <= g0 <= band.high
+        said += found.below(0.5)
+        below += g0 < 0.5
+    # binomial scatter of 40 draws is 7.4 %: three of them; probabilities scatter less than outcomes
+    assert abs(inside / n - 0.68) < 0.22
+    assert abs(below - said) < 3.0 * np.sqrt(0.25 * n)
+
+
+def test_a_free_scale_does_not_move_the_answer() -> None:
+    counts, expected = drawn(np.random.default_rng(2), 3000.0, 0.3, 5.0)
+    held = weigh_dip(EDGES, counts, expected, sigma=0.2, delay=Delay(0.0, 0.5))
+    free = weigh_dip(
+        EDGES, counts, expected * 7.0, sigma=0.2, delay=Delay(0.0, 0.5), free_scale=True
+    )
+    a, b = (f.quantity((0.68,)) for f in (held, free))
+    width = a.intervals[0].high - a.intervals[0].low
+    assert abs(a.value - b.value) < 0.5 * width
+
+
+def test_a_population_gives_its_own_probabilities_when_nothing_is_seen() -> None:
+    flat = weigh_dip(EDGES, np.zeros(400), np.full(400, 1e-9), sigma=0.2, delay=Delay(0.0, 0.5))
+    known, single = under(flat, Population(1.0, signal_fraction=1.0))
+    # Poisson with mean 1, at least one: 0.582 for one emitter, which has g2(0) = 0
+    assert single == pytest.approx(0.582, abs=0.002)
+    assert known.g2[0] == pytest.approx(0.582, abs=0.01)
+
+
+def test_a_few_pairs_do_not_make_an_after_flash() -> None:
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(200):
+        counts = rng.poisson(2.0, 250).astype(float)
+        found += len(after_flash(np.linspace(-500, 500, 251), counts, np.full(250, 2.0), 0.0))
+    assert found == 0
+
+
+def test_a_short_stream_is_answered_by_the_posterior() -> None:
+    stream = simulate_site(
+        [1.0],
+        0.03,
+        np.random.default_rng(4),
+        rate=2e5,
+        background_rate=2e3,
+        levels=ThreeLevels(2e7, 5e7),
+        detection=Detection(jitter=150e-12, delay=12e-9),
+    )
+    answer = emitters.g2(stream, delay=12.0, longest_lag=0.0)
+    assert answer.diagnostics["mode"] == "continuous, posterior"
+    assert answer.flagged("few-coincidences")
+    assert answer["verdict"].value in ("single", "cannot tell")
+    assert 0.0 < answer["single_probability"].value < 1.0
+    band = answer["g2_zero"].interval(0.95)
+    assert band.high < 1.0
+    unknown = emitters.g2(stream, longest_lag=0.0)
+    assert unknown["g2_zero"].interval(0.95).high >= band.high
+
+
+def test_a_long_stream_is_answered_by_the_fit() -> None:
+    stream = simulate_site([1.0], 0.1, np.random.default_rng(5), rate=1e6, background_rate=1e4)
+    answer = emitters.g2(stream, longest_lag=0.0)
+    assert answer.diagnostics["mode"] == "continuous"
+    assert "single_probability" not in answer.quantities
