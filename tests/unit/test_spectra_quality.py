@@ -127,3 +127,20 @@ def test_labels_do_not_depend_on_the_cell_chosen() -> None:
     assert b is not None
     assert (a.coordination, a.ligand) == (b.coordination, b.ligand) == (6, "O")
     np.testing.assert_allclose(a.distances, b.distances)
+
+
+@pytest.mark.parametrize(("shift", "flagged"), [(0.0, False), (4.0, True), (-2.5, True)])
+def test_the_foil_behind_the_sample_says_how_far_the_axis_is_off(tmp_path, shift, flagged) -> None:
+    from matterscope.io import read
+
+    sample = edge(8986.0)
+    energy = sample["energy"].values
+    foil = 0.4 + np.arctan((energy - 8979.0 - shift) / 0.8) / np.pi
+    beam = np.full(energy.size, 1e6)
+    behind = beam * np.exp(-sample["mu"].values)
+    rows = np.column_stack([energy, beam, behind, behind * np.exp(-foil)])
+    path = tmp_path / "scan.dat"
+    np.savetxt(path, rows, header="energy i0 itrans irefer", fmt="%.6f")
+    seen = examine(read(path, kind="spectrum")[0])
+    assert seen.reference_offset == pytest.approx(shift, abs=0.5)  # a step of the axis
+    assert ("reference_offset" in seen.codes) is flagged

@@ -37,6 +37,8 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 """Role of a column → names it goes by, in lower case; a column's meaning never depends on its place."""
 SIGNALS = ("intensity", "absorption", "mu_norm", "xanes", "counts", "signal", "y", "murefer")
+REFERENCES = ("murefer", "mu_ref", "muref", "mu_reference")
+"""Names of the absorption of a reference, as a rule a foil, that is measured behind the sample."""
 NORMALISED = ("norm", "nor", "normalized", "normalised", "flat", "mu_norm")
 HC_ANGSTROM = 12398.41984
 """Planck constant × speed of light, eV Å (CODATA 2018)."""
@@ -269,13 +271,18 @@ def spectrum(
     energy = _energy(path, names, values, roles, d_spacing, warnings)
     mu, how = _absorption(path, names, values, roles, swap)
     extra = {"i0": values[:, roles["i0"]]} if "i0" in roles else {}
+    reference = _reference(names, values, roles)
+    extra |= {"mu_reference": reference} if reference is not None else {}
     energy, arrays = ordered(energy, {"mu": mu, **extra}, warnings)
     low = [n.lower() for n in names]
     normalised = "mu" in roles and low[roles["mu"]] in NORMALISED
     return measurement(
         "spectrum",
         {"energy": (energy, "eV")},
-        {name: (("energy",), v, "1" if name == "mu" else "counts") for name, v in arrays.items()},
+        {
+            name: (("energy",), v, "1" if name.startswith("mu") else "counts")
+            for name, v in arrays.items()
+        },
         label=attrs.pop("label", path.stem),
         vendor=attrs.pop("vendor", {"header": header or []}),
         warnings=warnings,
@@ -354,6 +361,18 @@ def _absorption(
         got=", ".join(names),
         hint="name it with --columns energy=1,mu=2 or energy=1,i0=2,it=3",
     )
+
+
+def _reference(names: list[str], values: Floats, roles: dict[str, int]) -> Floats | None:
+    """Return the absorption of what stands behind the sample, μ = ln(It/Ir), where it was measured."""
+    low = [n.lower() for n in names]
+    given = next((low.index(n) for n in REFERENCES if n in low), None)
+    if given is not None:
+        return values[:, given]
+    if not {"it", "ir"} <= set(roles):
+        return None
+    sample, behind = values[:, roles["it"]], values[:, roles["ir"]]
+    return np.log(sample / behind) if (sample > 0).all() and (behind > 0).all() else None
 
 
 def ordered(

@@ -47,6 +47,8 @@ NOTES = {"project_shift", "axis_given", "already_normalised", "short_range", "ax
 """Findings that are told and do not spoil the verdict."""
 OFFSETS = (-3.0, 16.0)
 """eV; E½ of compounds lies this far from the tabulated edge."""
+REFERENCE_REACH, REFERENCE_TOLERANCE = 30.0, 1.0
+"""eV: a reference of another element is not looked at; tables and foils agree within an eV."""
 METALS = re.compile(r"\b(foil|metal)\b|foil", re.IGNORECASE)
 WORD = re.compile(r"[A-Z][a-z]?")
 
@@ -68,6 +70,8 @@ class Examined:
     """E½ (eV)."""
     noise: float = float("nan")
     """Scatter of one point in units of the edge step."""
+    reference_offset: float = float("nan")
+    """Steepest rise of the reference behind the sample minus the table (eV)."""
     candidates: pd.DataFrame = field(default_factory=pd.DataFrame)
     flags: list[Flag] = field(default_factory=list)
 
@@ -146,6 +150,7 @@ def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
     seen.position = _half_near(seen.normalised, seen.noise)
     seen.candidates = candidates(seen.position, dataset)
     _name_edge(seen)
+    _judge_reference(seen)
     _judge_range(seen)
     _judge_signal(seen)
 
@@ -221,6 +226,27 @@ def _name_edge(seen: Examined) -> None:
     if METALS.search(seen.label) and abs(steep - seen.table) > 3.0:
         message = f"A foil's edge should stand at {seen.table:.1f} eV; its steepest rise is at {steep:.1f} eV."
         seen.flag("foil_offset", message, "calibrate the axis")
+
+
+def _judge_reference(seen: Examined) -> None:
+    """Say where the foil behind the sample puts the edge of its element on this axis."""
+    if "mu_reference" not in seen.dataset or not np.isfinite(seen.table):
+        return
+    behind = np.asarray(seen.dataset["mu_reference"].values, dtype=float)
+    rise = locate_rise(seen.energy, behind)
+    near = np.abs(seen.energy - seen.table) < REFERENCE_REACH
+    if rise.significance < 4 or abs(rise.position - seen.table) > REFERENCE_REACH or near.sum() < 8:
+        return
+    steep = derivative_edge(seen.energy, behind, rise.position)
+    seen.reference_offset = steep - seen.table
+    if abs(seen.reference_offset) > REFERENCE_TOLERANCE:
+        message = (
+            f"The reference behind the sample rises {seen.reference_offset:+.1f} eV "
+            f"from the tabulated {seen.element} {seen.edge} edge."
+        )
+        seen.flag(
+            "reference_offset", message, "if it is a foil of the element, shift the axis by as much"
+        )
 
 
 def _judge_range(seen: Examined) -> None:
@@ -398,6 +424,7 @@ def verdict_of(seen: Examined) -> Estimate:
     estimate.diagnostics |= {
         "verdict": seen.verdict,
         "label": seen.label,
+        "reference_offset_ev": seen.reference_offset,
         "noise_in_edge_steps": seen.noise,
         "edge_step": seen.normalised.step if seen.normalised else None,
         "normalisation": seen.normalised.method if seen.normalised else None,
