@@ -124,6 +124,35 @@ def _stopping(energy: float, coefficient: float, factors: NDArray[Any]) -> float
 
 
 @njit(cache=False)
+def _straggle(
+    u: float, mean: float, path: float, energy: float, density: float, spread: NDArray[Any]
+) -> float:
+    """Return an electronic loss (eV) that fluctuates about its mean: nothing, or one larger portion.
+
+    The variance is Bohr's Ω² of an even law over ±h = ±√(3Ω²L), cut at the mean loss d over the free
+    flight L to the next collision that turns or slows the ion noticeably: d²(1 − 2d/3h) where d < h.
+    L = 1/(πNp²), p = a/(ξ + √ξ + 0.125 ξ^0.1), ξ² = ε ε_min. Without the cut a slow ion would win
+    energy. `spread` holds Ω² (eV²/Å), a (Å), ε per eV and ε_min.
+
+    References
+    ----------
+    Bohr, K. Dan. Vidensk. Selsk. Mat.-Fys. Medd. 18, 8 (1948); free flight of Ziegler, Biersack and
+    Littmark, The Stopping and Range of Ions in Solids (1985), ch. 4.
+    """
+    if mean <= 0.0:
+        return 0.0
+    xi = np.sqrt(spread[3] * spread[2] * energy)
+    nearest = spread[1] / (xi + np.sqrt(xi) + 0.125 * xi**0.1)
+    flight = max(1.0 / (np.pi * nearest * nearest * density), density ** (-1.0 / 3.0))
+    loss, half = mean / path * flight, np.sqrt(3.0 * spread[0] * flight)
+    variance = spread[0] if loss >= half else loss**2 * (1 - 2 * loss / (3 * half)) / flight
+    variance *= path
+    # portions stay below a tenth of the energy left: no single electron takes more
+    portion = mean + min(variance / mean, 0.1 * energy)
+    return portion if u * portion < mean else 0.0
+
+
+@njit(cache=False)
 def _cross_opening(
     place: NDArray[Any], direction: NDArray[Any], top: float, bottom: float, radius: float
 ) -> None:
@@ -182,7 +211,8 @@ def transport(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917
         each of shape (s, s).
     layers : tuple
         Depth of the bottoms (Å; the last may be inf), atomic density (1/Å³), cumulative composition
-        (l, s), stopping coefficient (l, s) in eV^½/Å, stopping factors (l, s, 4).
+        (l, s), stopping coefficient (l, s) in eV^½/Å, stopping factors (l, s, 4), what the
+        ion's electronic straggling needs (l, 4), see `_straggle`.
     opening : (int, float)
         Layer that is a mask with a round opening about the z axis (−1: none), and its radius (Å).
     limits : tuple
@@ -200,7 +230,7 @@ def transport(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917
     """
     number, displacement, binding = species
     screen, reduce, share, ratio = pairs
-    bottoms, density, composition, coefficient, factors = layers
+    bottoms, density, composition, coefficient, factors, spread = layers
     cutoff, replace_below, deepest, cascades = limits
     mask, radius = opening
     n = entries.shape[0]
@@ -246,6 +276,9 @@ def transport(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917
                     path *= rng.random()
                     first = False
                 loss = path * _stopping(e, coefficient[layer, kind], factors[layer, kind])
+                if kind == 0:
+                    u = rng.random()
+                    loss = _straggle(u, loss, path, e, density[layer], spread[layer])
                 loss = min(loss, e)
                 e -= loss
                 budget[0] += loss

@@ -250,11 +250,23 @@ def kernel_tables(beam: Beam, layers: tuple[Layer, ...]) -> tuple[Any, ...]:
             factors[i, k] = FACTORS.get(layer.formula, {}).get(s, (1.0,) * 4)
     density = np.array([layer.density for layer in layers])
     coefficient = density[:, None] * (composition @ stopping.T)
+    spread = _straggling(z, m, composition, density)
     return (
         (z, displacement, binding),
         (screen, reduce, share, m1 / m2),
-        (bottoms, density, np.cumsum(composition, axis=1), coefficient, factors),
+        (bottoms, density, np.cumsum(composition, axis=1), coefficient, factors, spread),
     )
+
+
+def _straggling(z: Any, m: Any, composition: Any, density: Any) -> NDArray[np.float64]:
+    """Return Bohr's variance 4πZ₁²e⁴NZ₂ (eV²/Å) and the free flight's a (Å), ε/eV, ε_min; (l, 4)."""
+    zt, mt = composition @ z, composition @ m
+    screen = 0.8854 * 0.529177 / (z[0] ** 0.23 + zt**0.23)
+    reduce = screen * mt / (z[0] * zt * collisions.COULOMB * (m[0] + mt))
+    # the energy at which a head-on collision gives 5 eV to an atom of the layer
+    least = 5.0 * reduce * (m[0] + mt) ** 2 / (4 * m[0] * mt)
+    bohr = 4 * np.pi * (z[0] * collisions.COULOMB) ** 2 * zt * density
+    return np.stack([bohr, screen, reduce, least], axis=1)
 
 
 def _block(item: dict[str, Any], rng: np.random.Generator) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import least_squares
 
+from matterscope.emitters.line_posterior import Pixels, draw_line, full_widths
 from matterscope.physics.lineshapes import FWHM_OF_SIGMA, pixel_voigt, voigt_width
 
 Floats = NDArray[np.float64]
@@ -194,63 +195,32 @@ def fit_line(
         converged = bool(found.status > 0) and abs(found.cost - cost) < 0.1 + 1e-3 * found.cost
         p, cost = found.x, found.cost
         weight = 1 / np.sqrt(w.light.variance(w.expected(p)))
-    chi2 = float(np.sum(w.residual(p, weight) ** 2) / max(w.light.good.sum() - 6, 1))
-    draws = _draws(w, found.x, found.jac, weight, max(chi2, 1.0), (lower, upper), rng)
-    lorentz, gauss = np.exp(draws[:, 1]), np.exp(draws[:, 2])
-    width = voigt_width(gauss, lorentz)
-    best = (
-        float(voigt_width(np.exp(p[2]), np.exp(p[1]))),
-        float(voigt_width(np.hypot(np.exp(p[2]), w.fixed), np.exp(p[1]))),
+        if converged:
+            break
+    misfit = float(np.sum(w.residual(p, weight) ** 2) / max(w.light.good.sum() - 6, 1))
+    centre = float(w.centre + p[0] * w.start)
+    guess = float(voigt_width(np.hypot(np.exp(p[2]), w.fixed), np.exp(p[1])))
+    pixels = Pixels(
+        w.edges, y, np.where(w.light.good, weight, 0.0), centre, w.fixed, max(misfit, 1.0)
     )
+    draws = draw_line(pixels, guess, rng)
+    width, observed = full_widths(draws, w.fixed)
+    centre, sigma, lorentz, area = draws.best
+    behind = float(np.hypot(sigma, w.fixed))
     return Line(
-        w.centre + draws[:, 0] * w.start,
+        draws.centre,
         width,
-        voigt_width(np.hypot(gauss, w.fixed), lorentz),
-        np.clip(lorentz / width, 0, 1),
-        np.exp(draws[:, 3]),
-        best,
-        (
-            float(w.centre + p[0] * w.start),
-            float(np.hypot(np.exp(p[2]), w.fixed)),
-            float(np.exp(p[1])),
-            float(np.exp(p[3])),
-        ),
+        observed,
+        np.clip(draws.lorentz / width, 0, 1),
+        draws.area,
+        (float(voigt_width(sigma, lorentz)), float(voigt_width(behind, lorentz))),
+        (centre, behind, lorentz, area),
         w.part,
         w.expected(p),
         w.base(p),
-        chi2,
+        misfit,
         converged,
     )
-
-
-def _draws(
-    w: _Window,
-    p: Floats,
-    jacobian: Floats,
-    weight: Floats,
-    chi2: float,
-    bounds: tuple[Floats, Floats],
-    rng: np.random.Generator,
-) -> Floats:
-    """Return 2000 draws from the likelihood: normal ones, weighted by what they really cost.
-
-    The widths enter as logarithms, so the normal law alone would let an unidentified one run away.
-    """
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * chi2
-    values, vectors = np.linalg.eigh(covariance)
-    unit = rng.standard_normal((1000, p.size))
-    tried = p + (unit * np.sqrt(np.clip(values, 0, 4.0))) @ vectors.T
-    inside = np.all((tried >= bounds[0]) & (tried <= bounds[1]), axis=1)
-    tried = np.clip(tried, *bounds)
-    cost = np.sum(w.residual(tried, weight) ** 2, axis=1)
-    log_weight = -0.5 * (cost - cost.min()) / chi2 + 0.5 * np.sum(unit**2, axis=1)
-    log_weight[~inside] = -np.inf
-    if not inside.any():
-        return np.repeat(p[None], 2000, axis=0)
-    share = np.exp(log_weight - log_weight.max())
-    # no draw may stand for more than a fiftieth of all
-    share = np.minimum(share / share.sum(), 0.02)
-    return np.asarray(tried[rng.choice(len(tried), 2000, p=share / share.sum())])
 
 
 @dataclass(frozen=True)

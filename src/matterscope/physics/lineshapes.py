@@ -55,7 +55,7 @@ def lorentzian_gradient(x: Floats, centre: float, full_width: float) -> Floats:
     )
 
 
-def voigt(x: Floats, centre: float, sigma: float, full_width: float) -> Floats:
+def voigt(x: Floats, centre: float, sigma: float | Floats, full_width: float | Floats) -> Floats:
     """Return a Voigt profile of unit area: Gaussian σ convolved with Lorentzian Γ.
 
     Examples
@@ -64,7 +64,7 @@ def voigt(x: Floats, centre: float, sigma: float, full_width: float) -> Floats:
     >>> bool(np.allclose(voigt(x, 0.0, 1.0, 0.0), gaussian(x, 0.0, 1.0)))
     True
     """
-    return np.asarray(voigt_profile(x - centre, sigma, 0.5 * full_width))
+    return np.asarray(voigt_profile(x - centre, sigma, 0.5 * np.asarray(full_width)))
 
 
 def voigt_gradient(x: Floats, centre: float, sigma: float, full_width: float) -> Floats:
