@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
         for stream in STREAMS:
             rng = generator(SEED, f"demo {stream}", number)
             element, edge = stream.split("_")
-            mu = perturbed(data.energy[stream], data.mu[stream][row], rng)
+            mu = perturbed(stream, data.energy[stream], data.mu[stream][row], rng)
             name = f"sample {number + 1} {element} {edge}"
             made.append(
                 measurement(

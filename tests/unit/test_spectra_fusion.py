@@ -14,7 +14,8 @@ from matterscope.core.schema import measurement
 from matterscope.learn.persist import save_model
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.fusing import coverage_table, load_fusion
-from matterscope.spectra.fusion import answer_fusion, distances, fuse_blocks, stream_of
+from matterscope.spectra.fusion import answer_fusion, fuse_blocks, stream_of
+from matterscope.spectra.fusion_domain import distances, misfit
 from matterscope.spectra.fusion_training import (
     SUBSETS,
     TARGETS,
@@ -26,11 +27,13 @@ from matterscope.spectra.fusion_training import (
     gain,
     set_blocks,
 )
+from matterscope.spectra.intensities import noisy_ratios
 from matterscope.spectra.kernels import choose, fit_basis, held_out, posterior
 from matterscope.spectra.models import open_model
 from matterscope.spectra.quality import Examined
 from matterscope.spectra.sets import K_GRIDS, STREAMS, SpectralSet, k_grid, l23_grid
 from matterscope.spectra.settings import InferSettings
+from matterscope.spectra.simulators.broadening import gaussian_broaden
 from matterscope.spectra.streams import K_NEAR, block_grid, rise, stream_blocks
 
 COUNT = 72
@@ -267,3 +270,55 @@ def test_training_rows_lie_inside_their_own_limits(model: FusionModel, toy: Spec
     clean, _ = set_blocks(toy)
     inside = [max(distances(model, "O_K", row)) <= 1.0 for row in clean["O_K"]]
     assert np.mean(inside) > 0.95
+
+
+def test_ratios_of_metals_settle_what_shapes_leave_open(
+    model: FusionModel, toy: SpectralSet
+) -> None:
+    clean, _ = set_blocks(toy)
+    rng, columns = np.random.default_rng(4), [TARGETS.index(f"{m}_content") for m in ("nickel", "manganese", "cobalt")]  # fmt: skip
+    inside = 0
+    for row in range(0, 72, 6):
+        truth = toy.labels.loc[row, ["nickel_content", "manganese_content", "cobalt_content"]]
+        blocks = {b: clean[b][row] for b in blocks_in(("Ni_K", "Mn_K"))}
+        ratios = noisy_ratios(truth.to_numpy(dtype=float), 0.1, rng)
+        plain, helped = fuse_blocks(model, blocks), fuse_blocks(model, blocks, ratios)
+        assert (helped.width[columns] < 0.6 * plain.width[columns]).all()
+        assert helped.mean[columns].sum() == pytest.approx(1.0, abs=0.01)
+        miss = np.abs(helped.mean[columns] - truth.to_numpy(dtype=float))
+        inside += int((miss < 2.6 * helped.width[columns]).sum())
+    assert inside >= 34  # of 36; 2.6 standard deviations hold 99 %
+
+
+def test_a_misfit_is_placed_and_told_from_a_wide_instrument(
+    model: FusionModel, toy: SpectralSet
+) -> None:
+    energy, mu = toy.energy["Ni_K"], toy.mu["Ni_K"][4]
+    foot = mu + 0.5 * np.exp(-(((energy - rise(energy, mu) + 5.0) / 1.5) ** 2))
+    found = misfit(model, "Ni_K", stream_blocks("Ni_K", energy, foot)["Ni_K"])
+    assert found.low < -5 < found.high
+    assert found.excess > 0.2
+    assert found.left > 0.5
+    wide = stream_blocks("Ni_K", energy, gaussian_broaden(energy, mu, 2.5))["Ni_K"]
+    explained = misfit(model, "Ni_K", wide)
+    assert explained.left < 0.5
+    assert explained.width == pytest.approx(2.5, abs=0.75)
+
+
+def test_an_instrument_as_wide_as_the_training_saw_is_answered(
+    model: FusionModel, toy: SpectralSet, tmp_path: Path
+) -> None:
+    wide = gaussian_broaden(toy.energy["Ni_K"], toy.mu["Ni_K"][4], 1.3)
+    found = answer(model, tmp_path, [examined(toy, "Ni_K", 4, wide)])
+    band = found["lithium_content"].interval(0.9)
+    assert band.low <= toy.labels["lithium_content"][4] <= band.high
+
+
+def test_labels_that_the_edges_leave_open_are_named(
+    model: FusionModel, toy: SpectralSet, tmp_path: Path
+) -> None:
+    found = answer(model, tmp_path, [examined(toy, "Ni_K", 4)])
+    (note,) = [f for f in found.flags if f.code == "simulation_cannot_fix"]
+    # the toy's K edges move with lithium and know nothing of the metals
+    assert "cobalt content" in note.message
+    assert "lithium content" not in note.message

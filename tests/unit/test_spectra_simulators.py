@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ from ase.build import bulk, make_supercell
 
 from matterscope.core.errors import ConfigError, DataError
 from matterscope.physics.structures import cluster, first_shell, shortest_distance, site_classes
+from matterscope.spectra.simulators import feffstages
 from matterscope.spectra.simulators.contract import StageFailed, TimedOut, cached, keep
 from matterscope.spectra.simulators.feff import Feff, read_xmu
 from matterscope.spectra.simulators.l23 import Multiplet
@@ -108,6 +113,37 @@ def test_time_limit_ends_feff(rocksalt: Atoms) -> None:
     hurried = Feff(quality="scf", radius=5.0, time_limit=0.2)
     with pytest.raises(TimedOut, match="time limit"):
         hurried.expect(hurried.task(rocksalt, 0, "K"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_a_killed_builder_leaves_no_feff_behind(rocksalt: Atoms, tmp_path: Path) -> None:
+    script = Path(feffstages.__file__)
+    parent = tmp_path / "parent.py"
+    # the stand-in for a builder starts a child that guards itself as FEFF's do, and is then killed
+    parent.write_text(
+        "import subprocess, sys, time\n"
+        f"code = 'import sys, time; sys.path.insert(0, {str(script.parent)!r}); import feffstages; "
+        "feffstages.end_with_parent(); print(1, flush=True); time.sleep(60)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, start_new_session=True)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    builder = subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True)
+    assert builder.stdout is not None
+    child = int(builder.stdout.readline())
+    builder.kill()
+    builder.wait()
+    builder.stdout.close()
+    for _ in range(100):
+        if (
+            not Path(f"/proc/{child}").exists()
+            or "Z" in Path(f"/proc/{child}/stat").read_text().split(")")[1][:3]
+        ):
+            return
+        time.sleep(0.05)
+    os.kill(child, 9)
+    pytest.fail("the child outlived the builder that was killed")
 
 
 def test_a_failing_program_is_a_typed_failure_with_its_log(rocksalt: Atoms, tmp_path: Path) -> None:

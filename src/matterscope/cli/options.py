@@ -254,11 +254,9 @@ def _print_rows(entries: list[dict[str, Any]], console: Any) -> None:
     """Print one row per answer: the part of the file, up to four quantities, the flags."""
     from rich.table import Table
 
-    from matterscope.runs.answers import quantity_text
+    from matterscope.runs.answers import headings, quantity_text
 
-    names: list[str] = []
-    for entry in entries:
-        names += [n for n in entry["quantities"] if n not in names]
+    names = headings(entries, 4)
     files = {e["input"]["source"] for e in entries}
     file = files.pop().rsplit("/", 1)[-1] if len(files) == 1 else ""
     table = Table(
@@ -267,12 +265,11 @@ def _print_rows(entries: list[dict[str, Any]], console: Any) -> None:
         header_style="bold",
     )
     table.add_column("input", overflow="fold", min_width=12)
-    for head in (*names[:4], "flags"):
+    for head in (*names, "flags"):
         table.add_column(head.replace("_", " "), overflow="fold")
     for entry in entries:
         texts = [
-            quantity_text(entry["quantities"][n]) if n in entry["quantities"] else ""
-            for n in names[:4]
+            quantity_text(entry["quantities"][n]) if n in entry["quantities"] else "" for n in names
         ]
         cells = [t.replace(" (90 %: ", "\n(").replace(" (p", "\n(p") for t in texts]
         flags = "\n".join(f["code"] for f in entry["flags"])

@@ -19,6 +19,18 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "bond_length": ("Å", "mean distance to the nearest neighbours of the absorber"),
     "oxidation_state": ("1", "formal charge of the absorber"),
     "edge_position": ("eV", "first crossing of half of the post-edge level on the rising edge"),
+    "edge_shift": (
+        "eV",
+        "edge position relative to the lower group (or the mean) of the same file, mean over indices",
+    ),
+    "edge_group": (
+        "1",
+        "lower or upper: the group of edges of one file to which a spectrum belongs",
+    ),
+    "relative_oxidation_state": (
+        "1",
+        "charge of the absorber relative to the lower group (or the mean)",
+    ),
     "axis_distortion": ("eV", "largest correction of the energy axis at an edge that was named"),
     "edges_named": ("1", "number of edges of the table that were recognised in a spectrum"),
     "thickness": (

@@ -137,3 +137,19 @@ def interval_text(band: dict[str, Any], uncertainty: float | None = None) -> str
 
 def _key(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
+    """Return the quantities that a table of several answers shows: those with a value come first.
+
+    Examples
+    --------
+    >>> none, found = {"value": None}, {"value": 1.0}
+    >>> headings([{"quantities": {"charge": none, "shift": found}}], 1)
+    ['shift']
+    """
+    answered: dict[str, int] = {}
+    for entry in entries:
+        for name, quantity in entry["quantities"].items():
+            answered[name] = answered.get(name, 0) + (quantity["value"] is not None)
+    return sorted(answered, key=lambda name: -int(answered[name] > 0))[:most]

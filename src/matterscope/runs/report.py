@@ -16,7 +16,14 @@ from matterscope.core.files import write_text
 from matterscope.core.pictures import Picture
 from matterscope.core.quantities import QUANTITIES
 from matterscope.runs import records
-from matterscope.runs.answers import half_width, interval_text, number, quantity_text, subject
+from matterscope.runs.answers import (
+    half_width,
+    headings,
+    interval_text,
+    number,
+    quantity_text,
+    subject,
+)
 from matterscope.runs.palette import INK, ROLES
 from matterscope.runs.store import read_json
 
@@ -203,14 +210,11 @@ def _vendored(name: str) -> str:
 
 
 def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    names: list[str] = []
-    for entry in entries:
-        names += [n for n in entry["quantities"] if n not in names]
+    names = headings(entries, 6)
     rows = []
     for entry in entries:
         cells = [
-            quantity_text(entry["quantities"][n]) if n in entry["quantities"] else ""
-            for n in names[:6]
+            quantity_text(entry["quantities"][n]) if n in entry["quantities"] else "" for n in names
         ]
         rows.append(
             {
@@ -219,4 +223,4 @@ def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
                 "flags": [f["code"] for f in entry["flags"]],
             }
         )
-    return {"names": [n.replace("_", " ") for n in names[:6]], "rows": rows}
+    return {"names": [n.replace("_", " ") for n in names], "rows": rows}

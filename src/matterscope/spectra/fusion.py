@@ -6,6 +6,7 @@ defect probabilities, gates (domain per edge, agreement of the edges, charge bal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.core.estimates import Estimate, Interval, Quantity, refused
-from matterscope.core.pictures import Panel, Picture, band, bars, line, points
+from matterscope.core.pictures import Panel, Picture, bars, points
 from matterscope.learn.conformal import split_quantile
-from matterscope.learn.splits import grouped_folds
+from matterscope.spectra.fusion_domain import overlays, usable_blocks
 from matterscope.spectra.fusion_training import (
     BOUNDS,
     CONTINUOUS,
     DEFECTS,
     TARGETS,
     FusionModel,
-    nearest,
+    prepare,
 )
-from matterscope.spectra.kernels import choose, held_out, posterior
-from matterscope.spectra.streams import block_grid, blocks_of, stream_blocks
+from matterscope.spectra.intensities import METALS, read_ratios, with_ratios
+from matterscope.spectra.kernels import posterior
+from matterscope.spectra.streams import blocks_of, stream_blocks
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 UNITS = dict.fromkeys(TARGETS, "1") | {"bond_length": "Å"}
-FOLDS = 6
-STRETCH = 1.5
-"""A block is used up to this multiple of its 99 % limits; from 1 on its answer is flagged."""
+FIXED = 0.7
+"""Share of the population's spread above which an answer says next to nothing."""
+NAMES = {"Ni": "nickel_content", "Mn": "manganese_content", "Co": "cobalt_content"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Fused:
     ----------
     mean, width : arrays of shape (t,)
         Posterior mean and standard deviation in the order of `TARGETS`.
+    covariance : array of shape (t, t)
+        The widths, correlated like the errors of held-out rows.
     scores : array of shape (n, t)
         |y − ŷ|/σ̂ of held-out training rows with the same blocks: what the intervals are cut from.
     probability : array of shape (d,)
@@ -57,27 +61,33 @@ class Fused:
 
     mean: Floats
     width: Floats
+    covariance: Floats
     scores: Floats
     probability: Floats
 
 
-def fuse_blocks(model: FusionModel, blocks: dict[str, Floats]) -> Fused:
+def fuse_blocks(
+    model: FusionModel,
+    blocks: dict[str, Floats],
+    ratios: Sequence[tuple[str, str, float, float]] = (),
+) -> Fused:
     """Return predictions from the blocks given; any non-empty subset of the model's blocks will do."""
-    names = sorted(blocks)
-    known = [model.scores[b] for b in names]
+    names = tuple(sorted(blocks))
+    ready = prepare(model, names)
     asked = [model.bases[b].scores(blocks[b])[None] for b in names]
-    half = len(model.targets) // 2  # kernel and weights from the clean rows: four times faster
-    choices = choose([k[:half] for k in known], model.targets[:half])
-    mean, width = posterior(known, model.targets, asked, choices)
-    folds = grouped_folds(model.groups, min(FOLDS, len(set(model.groups.tolist()))))
-    out, spread = held_out(known, model.targets, folds, choices)
+    means, widths = posterior([model.scores[b] for b in names], model.targets, asked, ready.choices)
+    mean, width = means[0], widths[0]
+    errors = (model.targets - ready.mean) / ready.width
+    covariance = np.corrcoef(errors.T) * np.outer(width, width)
+    if ratios:
+        columns = {metal: TARGETS.index(NAMES[metal]) for metal in METALS}
+        mean, covariance = with_ratios(mean, covariance, columns, ratios)
+        width = np.sqrt(np.diag(covariance))
     probability = [
-        _platt(
-            out[:, TARGETS.index(d)], model.targets[:, TARGETS.index(d)], mean[0, TARGETS.index(d)]
-        )
-        for d in DEFECTS
+        _platt(ready.mean[:, c], model.targets[:, c], mean[c])
+        for c in (TARGETS.index(d) for d in DEFECTS)
     ]
-    return Fused(mean[0], width[0], np.abs(model.targets - out) / spread, np.array(probability))
+    return Fused(mean, width, covariance, np.abs(errors), np.array(probability))
 
 
 def _platt(found: Floats, truth: Floats, asked: float) -> float:
@@ -122,15 +132,14 @@ def answer_fusion(
         *card.get("references", []),
     ]
     blocks = _collect(estimate, fusion, parts)
-    estimate.pictures += _overlays(fusion, blocks)
-    used = _inside(estimate, fusion, blocks)
+    used = usable_blocks(estimate, fusion, blocks)
+    estimate.pictures += overlays(estimate, fusion, blocks)
     if not used:
-        reason = _why_none(blocks)
-        for target in TARGETS:
-            estimate.quantities[target] = refused(UNITS[target], reason)
+        _refuse_all(estimate, blocks)
         return [estimate]
-    fused = fuse_blocks(fusion, used)
+    fused = fuse_blocks(fusion, used, read_ratios(settings.ratios))
     _quantities(estimate, fused, call)
+    _tell_unfixed(estimate, fused, fusion)
     _check_balance(estimate)
     _compare_edges(estimate, fusion, used, fused)
     estimate.diagnostics["streams"] = sorted({b.rstrip("+") for b in used})
@@ -164,46 +173,37 @@ def _collect(
     return blocks
 
 
-def distances(fusion: FusionModel, block: str, values: Floats) -> tuple[float, float]:
-    """Return residual and nearest distance of a block in units of their 99 % limits."""
-    basis, limits = fusion.bases[block], fusion.limits[block]
-    residual = float(basis.residual(values)) / limits[0]
-    apart = nearest(basis.scores(values)[None], fusion.scores[block])[0] / limits[1]
-    return residual, float(apart)
+def _refuse_all(estimate: Estimate, blocks: dict[str, Floats]) -> None:
+    reason = (
+        "the spectrum lies outside the simulated population: see outside_training"
+        if blocks
+        else "no spectrum covers a window of the model"
+    )
+    for target in TARGETS:
+        estimate.quantities[target] = refused(UNITS[target], reason)
+    if blocks:
+        labels = ", ".join(t.replace("_", " ") for t in TARGETS)
+        estimate.flag(
+            "simulation_cannot_fix",
+            f"This simulation fixes none of its labels here: {labels}.",
+            "what the spectra say without it, differences between the spectra of one file, stands beside",
+        )
 
 
-def _inside(
-    estimate: Estimate, fusion: FusionModel, blocks: dict[str, Floats]
-) -> dict[str, Floats]:
-    used: dict[str, Floats] = {}
-    table: dict[str, list[float]] = {}
-    for block, values in blocks.items():
-        residual, apart = distances(fusion, block, values)
-        table[block] = [residual, apart]
-        worst = max(residual, apart)
-        name = block.replace("_", " ").replace("+", " (20–34 eV)")
-        if worst > STRETCH:
-            estimate.flag(
-                "outside_training",
-                f"{name} lies outside everything the model was trained on ({worst:.1f} times its limit); it was not used.",
-                "simulated spectra differ from measured ones here: build and train on your own family, or add another edge",
-            )
-            continue
-        if worst > 1.0:
-            estimate.flag(
-                "near_border",
-                f"{name} lies at the border of the training population ({worst:.1f} times its limit).",
-                "read the intervals as too narrow",
-            )
-        used[block] = values
-    estimate.diagnostics["domain"] = table
-    return used
-
-
-def _why_none(blocks: dict[str, Floats]) -> str:
-    if not blocks:
-        return "no spectrum covers a window of the model"
-    return "every spectrum lies outside the training population (simulated layered oxides)"
+def _tell_unfixed(estimate: Estimate, fused: Fused, fusion: FusionModel) -> None:
+    """Name the labels whose posterior is nearly as wide as the training population."""
+    spread = fusion.targets.std(axis=0)
+    loose = [
+        t.replace("_", " ")
+        for t, width, whole in zip(TARGETS, fused.width, spread, strict=True)
+        if width > FIXED * whole and t not in DEFECTS
+    ]
+    if loose:
+        estimate.flag(
+            "simulation_cannot_fix",
+            f"These edges do not fix {', '.join(loose)}: the answer is nearly as wide as the population.",
+            "add an edge, or the ratios of the metals from edge intensities (--ratios)",
+        )
 
 
 def _quantities(estimate: Estimate, fused: Fused, call: Call) -> None:
@@ -302,36 +302,3 @@ def _compare_edges(
             width=9.0,
         )
     )
-
-
-def _overlays(fusion: FusionModel, blocks: dict[str, Floats]) -> list[Picture]:
-    panels = []
-    for number, (block, values) in enumerate(sorted(blocks.items())):
-        basis, grid = fusion.bases[block], block_grid(block)
-        cloud = basis.mean + (fusion.scores[block] * basis.scale) @ basis.axes
-        low, high = np.quantile(cloud, 0.05, axis=0), np.quantile(cloud, 0.95, axis=0)
-        panels.append(
-            Panel(
-                (
-                    band(grid, low, high, "" if number else "90 % of the training set"),
-                    line(grid, basis.mean, "" if number else "mean", "reference"),
-                    line(grid, values, "" if number else "this spectrum", "data"),
-                ),
-                "energy from the edge (eV)",
-                "µ / mean",
-                block.replace("_", " "),
-            )
-        )
-    if not panels:
-        return []
-    return [
-        Picture(
-            "population",
-            "Spectra against the training population",
-            tuple(panels),
-            "Outside the band the model is asked about something it has not seen.",
-            columns=min(3, len(panels)),
-            width=10.0,
-            height=3.0 * (1 + (len(panels) - 1) // 3),
-        )
-    ]

@@ -21,6 +21,7 @@ from matterscope.spectra.alignment import WINDOWS
 from matterscope.spectra.features import Nuisance
 from matterscope.spectra.models import PREDICTORS, Model, choose
 from matterscope.spectra.quality import SEVERE, Examined, examine_all, is_simulated, verdict_of
+from matterscope.spectra.series import compare_series
 from matterscope.spectra.trainingsets import COORDINATIONS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) ->
         estimates.append(_answer_one(ref, spectrum, settings, call))
         if len(seen) > 1:
             call.progress(number + 1, len(seen), "spectra")
+    compare_series(seen, estimates, call)
     return estimates
 
 

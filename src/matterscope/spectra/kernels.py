@@ -1,8 +1,9 @@
 """Gaussian processes on several blocks at once: any subset of the blocks is a model.
 
-In: blocks of aligned spectra of n structures. Out: whitened principal components per block, a kernel
-that is the mean over the blocks present, and posterior mean and variance. k = Σ_b exp(−d_b²/2ℓ²)/B (or
-linear); (K + λ) α = y. Kind, ℓ and λ by the largest marginal likelihood, never by test data.
+In: blocks of aligned spectra of n structures. Out: whitened principal components per block, a kernel that
+is a sum over the blocks present, and posterior mean and variance. k = Σ_b Σ_κ w_bκ k_κ(x_b, x'_b) with κ
+Gaussian of three lengths, or linear; (K + λ) α = y. Weights and λ by the marginal likelihood of the
+training rows, never by test data: a block without a voice gets weight 0.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 
-KERNELS = (("linear", 1.0), ("gauss", 1.5))
-NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+KERNELS = (("gauss", 1.0), ("gauss", 2.0), ("gauss", 4.0), ("linear", 1.0))
+PRIOR = (-3.0, 3.0)
+"""Mean and deviation of the logarithm of a weight (targets standardised): few blocks matter."""
+STEPS = 40
+"""Steps of the search for weights; more change the likelihood in the third digit."""
 COMPONENTS = 16
 
 
@@ -85,58 +91,76 @@ def own_grams(scores: Sequence[Floats], kind: str) -> Floats:
 
 @dataclass(frozen=True)
 class Choice:
-    """Kernel, noise and weights of the blocks that the training rows prefer for one target."""
+    """Weights of the kernels of each block and the noise that the training rows prefer for one target.
 
-    kind: str
-    length: float
-    noise: float
-    amplitude: float
-    weights: tuple[float, ...]
-
-
-def relevance(scores: Sequence[Floats], values: Floats) -> Floats:
-    """Return a weight (B, t) of each block for each standardised target: its skill by itself, squared.
-
-    Skill is R² of leave-one-out predictions, y_i − ŷ_i = α_i / (K+λ)⁻¹_ii, at least 0.05, so that a block
-    without skill of its own still has a voice.
+    Parameters
+    ----------
+    weights : array of shape (kernels × blocks,)
+        In the order of `every_gram`.
+    noise : float
+        λ, variance of the standardised target that no block explains.
     """
-    weights = np.empty((len(scores), values.shape[1]))
-    for block, gram in enumerate(grams(scores, scores, "gauss", 2.0)):
-        levels, vectors = np.linalg.eigh(gram)
-        turned = vectors.T @ values
-        best = np.full(values.shape[1], 0.05)
-        for noise in (0.01, 0.1, 1.0):
-            total = np.maximum(levels, 0.0) + noise
-            alpha = vectors @ (turned / total[:, None])
-            diagonal = (vectors**2) @ (1 / total)
-            best = np.maximum(best, 1 - ((alpha / diagonal[:, None]) ** 2).mean(axis=0))
-        weights[block] = best**2
-    return np.asarray(weights / weights.sum(axis=0))
+
+    weights: Floats
+    noise: float
+
+
+def every_gram(left: Sequence[Floats], right: Sequence[Floats]) -> Floats:
+    """Return the Gram matrices (kernels × blocks, n, n') of all kernels and blocks."""
+    return np.concatenate([grams(left, right, *kernel) for kernel in KERNELS])
+
+
+def weighted(left: Sequence[Floats], right: Sequence[Floats], choices: Sequence[Choice]) -> Floats:
+    """Return the weighted sum of all Gram matrices for each choice (t, n, n'), one matrix at a time."""
+    total = np.zeros((len(choices), len(left[0]), len(right[0])))
+    weights = np.array([choice.weights for choice in choices])
+    number = 0
+    for kernel in KERNELS:
+        for one, other in zip(left, right, strict=True):
+            (gram,) = grams([one], [other], *kernel)
+            for column in np.flatnonzero(weights[:, number] > 1e-6):
+                total[column] += weights[column, number] * gram
+            number += 1
+    return total
+
+
+def _negative_evidence(position: Floats, flat: Floats, values: Floats) -> tuple[float, Floats]:
+    """Return −log p(y | weights, λ) − log prior and its gradient by the logarithms of both.
+
+    −log p = ½ yᵀC⁻¹y + ½ log|C|, C = Σ w K + λ; ∂/∂w = ½ tr((C⁻¹ − αα^T) K), α = C⁻¹y
+    (Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 5.9).
+    """
+    count = len(values)
+    weights, noise = np.exp(position[:-1]), float(np.exp(position[-1]))
+    total = (weights @ flat).reshape(count, count)
+    total[np.diag_indices(count)] += noise
+    factor = cho_factor(total, lower=True)
+    inverse = cho_solve(factor, np.eye(count))
+    alpha = inverse @ values
+    slope = inverse - np.outer(alpha, alpha)
+    away = (position[:-1] - PRIOR[0]) / PRIOR[1]
+    value = 0.5 * values @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * (away**2).sum()
+    by_weight = 0.5 * weights * (flat @ slope.ravel()) + away / PRIOR[1]
+    by_noise = 0.5 * noise * np.trace(slope)
+    return float(value), np.append(by_weight, by_noise)
 
 
 def choose(scores: Sequence[Floats], targets: Floats) -> list[Choice]:
-    """Return the best choice for each target column (standardised inside).
-
-    The amplitude is solved for: log p = −½ n log(yᵀ(K+λ)⁻¹y/n) − ½ log|K+λ|.
-    """
-    values = (targets - targets.mean(axis=0)) / np.maximum(targets.std(axis=0), 1e-12)
-    weights = relevance(scores, values)
-    found: list[tuple[float, Choice] | None] = [None] * values.shape[1]
-    for kind, length in KERNELS:
-        parts = grams(scores, scores, kind, length)
-        for column in range(values.shape[1]):
-            own = weights[:, column]
-            levels, vectors = np.linalg.eigh(np.tensordot(own, parts, axes=1))
-            turned = (vectors.T @ values[:, column]) ** 2
-            for noise in NOISES:
-                total = np.maximum(levels, 0.0) + noise
-                amplitude = float((turned / total).mean())
-                likelihood = -0.5 * len(total) * np.log(amplitude) - 0.5 * np.log(total).sum()
-                best = found[column]
-                if best is None or likelihood > best[0]:
-                    made = Choice(kind, length, noise, amplitude, tuple(own.tolist()))
-                    found[column] = (float(likelihood), made)
-    return [entry[1] for entry in found if entry is not None]
+    """Return the weights that the training rows prefer for each target column (standardised inside)."""
+    parts = every_gram(scores, scores)
+    level = np.trace(parts, axis1=1, axis2=2) / parts.shape[1]
+    flat = (parts / np.maximum(level, 1e-12)[:, None, None]).reshape(len(parts), -1)
+    start = np.append(np.full(len(parts), PRIOR[0]), -1.5)
+    limits = [(-12.0, 3.0)] * len(parts) + [(-7.0, 2.0)]
+    found = []
+    for column in targets.T:
+        values = (column - column.mean()) / max(float(column.std()), 1e-12)
+        best = minimize(
+            _negative_evidence, start, (flat, values), "L-BFGS-B", jac=True, bounds=limits, options={"maxiter": STEPS},
+        )  # fmt: skip
+        weights = np.exp(best.x[:-1]) / np.maximum(level, 1e-12)
+        found.append(Choice(weights, float(np.exp(best.x[-1]))))
+    return found
 
 
 def posterior(
@@ -152,24 +176,16 @@ def posterior(
     mean, deviation = targets.mean(axis=0), np.maximum(targets.std(axis=0), 1e-12)
     found = np.empty((len(asked[0]), targets.shape[1]))
     width = np.empty_like(found)
-    shared: dict[tuple[str, float], tuple[Floats, Floats, Floats]] = {}
-    for column, choice in enumerate(choices):
-        key = (choice.kind, choice.length)
-        if key not in shared:
-            shared[key] = (
-                grams(scores, scores, *key),
-                grams(asked, scores, *key),
-                own_grams(asked, choice.kind),
-            )
-        weights = np.array(choice.weights)
-        gram, cross, own = (np.tensordot(weights, part, axes=1) for part in shared[key])
+    known, crossed = weighted(scores, scores, choices), weighted(asked, scores, choices)
+    own_asked = np.concatenate([own_grams(asked, kind) for kind, _ in KERNELS])
+    for column, (choice, gram, cross) in enumerate(zip(choices, known, crossed, strict=True)):
+        gram[np.diag_indices(len(gram))] += choice.noise
+        factor = cho_factor(gram, lower=True)
         scaled = (targets[:, column] - mean[column]) / deviation[column]
-        right = np.column_stack([scaled, cross.T])
-        solved = np.linalg.solve(gram + choice.noise * np.eye(len(gram)), right)
-        found[:, column] = mean[column] + deviation[column] * (cross @ solved[:, 0])
-        left = np.einsum("ij,ji->i", cross, solved[:, 1:])
-        variance = np.maximum(own - left, 0.0) + choice.noise
-        width[:, column] = deviation[column] * np.sqrt(choice.amplitude * variance)
+        found[:, column] = mean[column] + deviation[column] * (cross @ cho_solve(factor, scaled))
+        left = np.einsum("ij,ji->i", cross, cho_solve(factor, cross.T))
+        variance = np.maximum(choice.weights @ own_asked - left, 0.0) + choice.noise
+        width[:, column] = deviation[column] * np.sqrt(variance)
     return found, width
 
 

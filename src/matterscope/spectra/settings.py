@@ -136,6 +136,10 @@ class InferSettings(Settings):
         "auto", "How the spectrum is normalised before it is aligned."
     )
     sample: str = option("", "Name of the sample when all inputs are spectra of one sample.")
+    ratios: tuple[str, ...] = option(
+        (),
+        "Measured ratios of metals with their standard errors, e.g. Mn/Ni=0.33:0.03 (from edge intensities or chemical analysis).",
+    )
     marginalise: bool = option(
         True, "Average over width, slope and self-absorption, whose spread joins the interval."
     )
