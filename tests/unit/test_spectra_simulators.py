@@ -117,17 +117,16 @@ def test_time_limit_ends_feff(rocksalt: Atoms) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_a_killed_builder_leaves_no_feff_behind(rocksalt: Atoms, tmp_path: Path) -> None:
-    script = Path(feffstages.__file__)
-    parent = tmp_path / "parent.py"
     # the stand-in for a builder starts a child that guards itself as FEFF's do, and is then killed
+    own, parent = tmp_path / "own.py", tmp_path / "parent.py"
+    own.write_text(
+        f"import sys, time\nsys.path.insert(0, {str(Path(feffstages.__file__).parent)!r})\n"
+        "import feffstages\nfeffstages.end_with_parent()\nprint(1, flush=True)\ntime.sleep(60)\n"
+    )
     parent.write_text(
         "import subprocess, sys, time\n"
-        f"code = 'import sys, time; sys.path.insert(0, {str(script.parent)!r}); import feffstages; "
-        "feffstages.end_with_parent(); print(1, flush=True); time.sleep(60)'\n"
-        "child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, start_new_session=True)\n"
-        "child.stdout.readline()\n"
-        "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        f"child = subprocess.Popen([sys.executable, {str(own)!r}], stdout=subprocess.PIPE, start_new_session=True)\n"
+        "child.stdout.readline()\nprint(child.pid, flush=True)\ntime.sleep(60)\n"
     )
     builder = subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True)
     assert builder.stdout is not None
@@ -135,11 +134,9 @@ def test_a_killed_builder_leaves_no_feff_behind(rocksalt: Atoms, tmp_path: Path)
     builder.kill()
     builder.wait()
     builder.stdout.close()
+    state = Path(f"/proc/{child}/stat")
     for _ in range(100):
-        if (
-            not Path(f"/proc/{child}").exists()
-            or "Z" in Path(f"/proc/{child}/stat").read_text().split(")")[1][:3]
-        ):
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
             return
         time.sleep(0.05)
     os.kill(child, 9)
