@@ -346,6 +346,30 @@ def cycling(path: Path) -> Path:
     return path
 
 
+def kek(path: Path) -> Path:
+    """Write a transmission scan over the Fe K edge by angle, with dark counts of 500 and 300 a second."""
+    path = path.with_suffix(".dat")
+    energy = 7090.0 + 2.0 * np.arange(40)
+    angle = np.rad2deg(np.arcsin(12398.41984 / (2 * 3.13551 * energy)))
+    mu = 0.4 + 0.8 * (energy > 7120)
+    rows = [
+        "  9809     KEK-PF   BL9A",
+        " scan1           22.05.11 17:26 - 22.05.11 18:33",
+        " Mono :   Si(111)       D=  3.13551 A    Initial angle= 13.93250 deg",
+        " Block      Init-Eng  Final-Eng      Step/eV     Time/s       Num",
+        "     1        7090.00   7170.00         2.00       2.00        40",
+        " Ortec(-1)     NDCH = 2",
+        "  Angle(c)  Angle(o)    time/s         1         2",
+        "      Mode         0         0         1         2",
+        "    Offset         0         0   500.000   300.000",
+    ]
+    for a, m in zip(angle, mu, strict=True):
+        beam, behind = 2e6 + 1000, 2e6 * np.exp(-m) + 600
+        rows.append(f"  {a:.5f}  {a:.7f}      2.00   {beam:.1f}     {behind:.3f}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 def phu(path: Path) -> Path:
     """Write a tagged PicoQuant histogram of two curves."""
     from matterscope.io.picoquant_writing import tag
@@ -418,6 +442,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "penn-mat": penn,
     "map": scan,
     "cycling": cycling,
+    "kek-9809": kek,
     "detector-frames": detector_frames,
     "spe": spe,
     "qudi": qudi,

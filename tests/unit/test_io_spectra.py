@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from golden import kek
 from matterscope.core.errors import MatterscopeError, ReadError
 from matterscope.io import read
 
@@ -160,3 +161,42 @@ def test_deeply_nested_lists_are_refused(tmp_path: Path) -> None:
     path.write_text("# Athena project file\n$old_group = 'a';\n@args = " + "(" * 2000)
     with pytest.raises(ReadError):
         read(path)
+
+
+def test_angles_and_dark_counts_of_a_9809_file_become_energies_and_absorption(tmp_path):
+    spectrum = read(kek(tmp_path / "scan"))[0]
+    energy, mu = spectrum["energy"].values, spectrum["mu"].values
+    # the angle is written with 7 decimals: 1e-7° of 16° is 3e-5 eV of 7100
+    np.testing.assert_allclose(energy, 7090.0 + 2.0 * np.arange(40), atol=1e-4)
+    np.testing.assert_allclose(mu, 0.4 + 0.8 * (energy > 7120.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (["E0= 7112.00", "Gains= 8 9 1", "-----", "  energy   Io   It"], "{e} 100 {t}"),
+        (["Weights:", "1.0 1.0 1.0", "Data:", "Achieved Energy", "I0", "I1", ""], "{e} 100 {t}"),
+        (['#(1) "ID" "BL:Energy"', '#(1) "I0" "$(EnergyAchieved)" "I1"'], "100, {e}, {t}"),
+        (["#eBraggEnergy I0_EH1 I1_EH1"], "{e} 100 {t}"),
+        (["energy;i0;it"], "{e};100;{t}"),
+    ],
+    ids=["named after a rule", "one name a line", "quoted", "detectors by place", "semicolons"],
+)
+def test_columns_are_found_under_headers_of_many_beamlines(tmp_path, header, row):
+    energy = 7100.0 + np.arange(30)
+    mu = 0.3 + 0.5 * (energy > 7115)
+    rows = [row.format(e=e, t=100 * np.exp(-m)) for e, m in zip(energy, mu, strict=True)]
+    path = tmp_path / "scan.dat"
+    path.write_text("\n".join([*header, *rows]))
+    spectrum = read(path, kind="spectrum")[0]
+    np.testing.assert_allclose(spectrum["energy"], energy)
+    np.testing.assert_allclose(spectrum["mu"], mu, atol=1e-12)
+
+
+def test_a_word_among_the_rows_is_named_with_its_place_not_skipped(tmp_path):
+    path = tmp_path / "scan.dat"
+    rows = [f"{7100 + i} {i}" for i in range(40)]
+    rows[25] = "7125 bad"
+    path.write_text("\n".join(["energy mu", *rows]))
+    with pytest.raises(ReadError, match="line 27, column 2"):
+        read(path, kind="spectrum")

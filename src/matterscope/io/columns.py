@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
-from matterscope.io.limits import MAX_TEXT_BYTES, declared
+from matterscope.io.limits import declared
+from matterscope.io.text_columns import (
+    Floats,
+    Table,
+    decoded,
+    is_number,
+    number_of,
+    parse,
+    split_row,
+    text_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 Warnings = list[dict[str, str]]
 WANTS_KIND = True
 
@@ -42,18 +49,6 @@ REFERENCES = ("murefer", "mu_ref", "muref", "mu_reference")
 NORMALISED = ("norm", "nor", "normalized", "normalised", "flat", "mu_norm")
 HC_ANGSTROM = 12398.41984
 """Planck constant × speed of light, eV Å (CODATA 2018)."""
-_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eEdD][+-]?\d+)?$")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Numbers with column names: what every dialect is reduced to."""
-
-    names: list[str]
-    values: Floats
-    """Shape (rows, columns)."""
-    header: list[str]
-    first_line: int
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -62,8 +57,8 @@ def sniff(path: Path, head: bytes) -> bool:
         return b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff")
     if b"\0" in head:
         return False
-    lines = [row for row in _text(head).splitlines()[:-1] if row.strip()]
-    return any(len(t := _split(row)) >= 1 and all(map(_is_number, t)) for row in lines[-3:])
+    lines = [row for row in text_of(head).splitlines()[:-1] if row.strip()]
+    return any(len(t := split_row(row)) >= 1 and all(map(is_number, t)) for row in lines[-3:])
 
 
 def read(
@@ -104,107 +99,6 @@ def read(
     return [spectrum(path, table.names, table.values, roles, header=table.header, swap=swap)]
 
 
-def decoded(path: Path) -> str:
-    """Return the text of a file in UTF-8 (with or without BOM), UTF-16 or Latin-1."""
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise ReadError(
-            "this text file is too large", where=str(path), expected=f"{MAX_TEXT_BYTES:,} bytes"
-        )
-    return _text(path.read_bytes())
-
-
-def _text(raw: bytes) -> str:
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16", errors="replace").lstrip("\ufeff")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def _is_number(token: str) -> bool:
-    return bool(_NUMBER.match(token))
-
-
-def _split(row: str, delimiter: str | None = None) -> list[str]:
-    if delimiter is None:
-        delimiter = next((d for d in (";", "\t") if d in row), None)
-        if delimiter is None and "," in row and not _comma_decimals(row.split()):
-            delimiter = ","
-    return [t.strip() for t in row.strip().strip(delimiter).split(delimiter)]
-
-
-def _comma_decimals(tokens: list[str]) -> bool:
-    return len(tokens) > 1 and all(re.fullmatch(r"[+-]?\d*,?\d+(e[+-]?\d+)?", t) for t in tokens)
-
-
-def parse(path: Path, text: str) -> Table:
-    """Return the numbers of a text with their names; raise a ReadError with line and column."""
-    rows: list[tuple[int, list[str]]] = []
-    header: list[str] = []
-    for number, row in enumerate(text.splitlines(), 1):
-        body = row.strip()
-        if not body:
-            continue
-        tokens = _split(body)
-        if body[0] in "#%!*/" or (not rows and not all(map(_is_number, tokens))):
-            if not rows:
-                header.append(body)
-            continue
-        rows.append((number, tokens))
-    if not rows:
-        raise ReadError(
-            "no rows of numbers found",
-            where=str(path),
-            got=repr(text[:40]),
-            hint="is this a table?",
-        )
-    width = len(rows[0][1])
-    values = np.empty((len(rows), width))
-    for i, (number, tokens) in enumerate(rows):
-        if len(tokens) != width:
-            raise ReadError(
-                "rows of different length",
-                where=f"{path}, line {number}",
-                got=f"{len(tokens)} columns",
-                expected=width,
-                hint="a cut line, or a comma both as separator and as decimal sign",
-            )
-        values[i] = [number_of(path, number, k, t) for k, t in enumerate(tokens, 1)]
-    return Table(_names(header, width), values, header, rows[0][0])
-
-
-def number_of(path: Path, line: int, column: int, token: str) -> float:
-    """Return the finite number written as `token`, or raise a ReadError with line and column."""
-    fixed = token.replace("D", "E").replace("d", "e")
-    if fixed.count(",") == 1 and "." not in fixed:
-        fixed = fixed.replace(",", ".")
-    try:
-        value = float(fixed)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise ReadError(
-            "this is not a finite number",
-            where=f"{path}, line {line}, column {column}",
-            got=repr(token),
-            hint="remove the row, or write numbers as 1234.5",
-        )
-    return value
-
-
-def _names(header: list[str], width: int) -> list[str]:
-    for row in reversed(header):
-        body = row.lstrip("#%!*/ ").strip()
-        tokens = [t for t in _split(body) if t] if body else []
-        if len(tokens) == width and not all(set(t) <= set("-=_") for t in tokens):
-            return [t.strip("\"'") for t in tokens]
-        packed = re.match(r"cols:\s*\d*\s*(.*)", body)
-        if packed and len(packed[1].split()) == width:
-            return packed[1].split()
-    return [f"col{k}" for k in range(1, width + 1)]
-
-
 def role_of(name: str) -> str:
     """Return the role that a column's name states, or an empty string.
 
@@ -212,9 +106,16 @@ def role_of(name: str) -> str:
     --------
     >>> role_of("Energy (eV)"), role_of("itrans"), role_of("x mm")
     ('energy', 'it', '')
+    >>> role_of("I0_EH1"), role_of("mu_ref")
+    ('i0', '')
     """
     key = re.sub(r"[\s(\[{].*$", "", name.strip().lower().strip("\"'"))
-    return next((role for role, known in ROLES.items() if key in known), "")
+    found = next((role for role, known in ROLES.items() if key in known), "")
+    if not found and "_" in key and "ref" not in key:
+        # detectors carry the name of their place: i0_eh1
+        stem = key.split("_")[0]
+        found = next((r for r in ("i0", "it", "if", "ir") if stem in ROLES[r]), "")
+    return found
 
 
 def _roles(path: Path, table: Table, columns: str) -> dict[str, int]:
@@ -228,10 +129,19 @@ def _roles(path: Path, table: Table, columns: str) -> dict[str, int]:
     if "mu" not in roles:
         signal = [k for k, n in enumerate(table.names) if n.lower() in SIGNALS]
         roles |= {"mu": signal[0]} if signal else {}
+    if "energy" not in roles and "angle" not in roles:
+        roles |= _named_energy(table.names)
     unnamed = all(n.startswith("col") for n in table.names)
     if unnamed and len(table.names) == 2:
         roles = {"energy": 0, "mu": 1}
     return roles
+
+
+def _named_energy(names: list[str]) -> dict[str, int]:
+    """Return the column whose name speaks of an energy; the one that was reached before the one asked for."""
+    found = [k for k, n in enumerate(names) if "energy" in n.lower()]
+    reached = [k for k in found if re.search(r"achiev|feedback|fbk|readback|real", names[k], re.I)]
+    return {"energy": (reached or found)[0]} if found else {}
 
 
 def _given_roles(path: Path, table: Table, columns: str) -> dict[str, int]:

@@ -19,7 +19,10 @@ from matterscope.core.schema import measurement
 from matterscope.io.limits import MAX_TEXT_BYTES, check_npz, declared
 
 Floats = NDArray[np.float64]
-CORE_LOSS = re.compile(r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|xanes|xas)\b", re.I)
+CORE_LOSS = re.compile(
+    r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|x?anes|xas|x?afs|exafs|i0|itrans|ifluor|xdac|mrcat|bragg\w*)\b",
+    re.I,
+)
 WAVELENGTH = re.compile(r"wave|lambda|\bnm\b|λ", re.I)
 MAX_PLAIN_AXIS = 2000.0
 """Photoluminescence ends near 2000 nm where nothing says what the axis is."""

@@ -109,6 +109,13 @@ FORMATS: tuple[Format, ...] = (
         "coincidence or decay histogram as text: qudi autocorrelation, columns with a time unit",
     ),
     Format(
+        "kek-9809",
+        "photon_factory",
+        (".dat", ".txt"),
+        ("spectrum",),
+        "9809 text of Photon Factory and SPring-8: angles, detectors with modes and dark counts",
+    ),
+    Format(
         "cycling",
         "cycling",
         (".csv",),
