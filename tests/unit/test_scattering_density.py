@@ -11,7 +11,7 @@ from matterscope.io.patterns import as_patterns, open_stack
 from matterscope.scattering.disks import Recipe, place
 from matterscope.scattering.inversion import invert
 from matterscope.scattering.levelling import Task
-from matterscope.scattering.posterior import credible_set, with_invisible
+from matterscope.scattering.posterior import credible_set
 from matterscope.scattering.preparation import centre_candidates, prepare
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 
@@ -130,12 +130,6 @@ def test_a_cut_file_is_refused_with_its_name(tmp_path):
     (tmp_path / "b.tif").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ReadError, match=r"b\.tif"):
         list(open_stack(tmp_path / "b.tif").frames())
-
-
-def test_a_disk_too_small_to_see_moves_probability_upwards():
-    shares = with_invisible(np.array([0.0, 1.0, 0.0]), visible=0.2, scatter=1 / 3, equal=False)
-    assert shares.sum() == pytest.approx(1.0)
-    assert 0.0 < shares[2] < 0.1
 
 
 def test_credible_sets_hold_their_level():

@@ -7,7 +7,7 @@ Lengths and q are reciprocal in any unit; q includes 2π; images are (qy, qx) wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -179,14 +179,17 @@ def disks_amplitude(grid: Grid, y: Floats, x: Floats, radius: Floats) -> Complex
         equal: Complexes = (column @ row.T) * factor[where]
         return equal
     total = np.zeros(grid.shape, dtype=complex)
+    term = np.empty(grid.shape, dtype=complex)
     for size in sizes:
         members = radius == size
         factor = np.pi * size**2 * disk_factor(modulus * size)
-        total += (column[:, members] @ row[:, members].T) * factor[where]
+        np.matmul(column[:, members], row[:, members].T, out=term)
+        term *= factor[where]
+        total += term
     return total
 
 
-@cache
+@lru_cache(maxsize=16)
 def distinct_modulus(grid: Grid) -> tuple[Floats, NDArray[np.intp]]:
     """Return the distinct |q| of a grid and, per pixel, the index of its |q|."""
     squares = grid.modulus() ** 2

@@ -20,6 +20,8 @@ JAMMING = 0.547
 """Largest area fraction that random sequential addition reaches (Feder, J. Theor. Biol. 87, 237 (1980))."""
 TRIES = 20_000
 LAWS = ("fixed", "constant-area", "normal", "lognormal", "schulz")
+EQUAL_LAWS = ("fixed", "constant-area")
+"""Laws under which all disks of a pattern have one radius."""
 
 
 @dataclass(frozen=True)

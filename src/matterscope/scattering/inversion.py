@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from matterscope.physics.fourier import disk_factor
+from matterscope.scattering.differences import disk_weights, maxima, missing_disk, unseen_odds
 from matterscope.scattering.levelling import (
     Task,
     collect,
@@ -25,9 +25,9 @@ from matterscope.scattering.refinement import (
     Fit,
     Freedom,
     Structure,
-    assess,
     intensity,
     refine,
+    uncertainties,
 )
 from matterscope.scattering.superposition import (
     ADMIT,
@@ -47,6 +47,17 @@ PROVED = 3.5
 """A fit is proved when its deviance lies within this many standard deviations of the expected one."""
 BLIND = 0.3
 """Photons per pixel below which the deviance test has no power."""
+FEW = 1.0
+"""Photons per pixel below which every step follows the Poisson likelihood on all pixels."""
+CLEAR = 4.5
+"""A further disk is added above this z of the score map (about one false maximum in 10³ maps)."""
+INCOMPLETE = 3.0
+"""The same in spreads of the map, while missing disks make that spread."""
+CYCLES = 16
+DOUBTFUL = 7.0
+"""A disk whose area is known worse than this (in its errors) is also tried away."""
+AGREE = 0.5
+"""Difference of scores (−2 log evidence) within which two lists ended in the same structure."""
 
 
 @dataclass
@@ -56,7 +67,14 @@ class Inversion:
     fits: dict[int, Fit] = field(default_factory=dict)
     proved: bool = False
     starts: int = 0
+    reached: float = 0.0
+    """Score of the best polished list, before moves."""
+    agreeing: int = 0
+    """Polished lists that ended there."""
+    unseen: float = 0.0
+    """Odds of a further disk too small to be seen."""
     radius: float = 0.0
+    scale: float = 1.0
     centre: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -79,8 +97,8 @@ class Seeds:
 
     values: NDArray[np.float32]
     peaks: NDArray[np.intp]
-    ky: Floats
-    kx: Floats
+    axes: tuple[Floats, Floats]
+    index: NDArray[np.intp]
     target: Floats
     weight: Floats
     extent: int
@@ -100,12 +118,11 @@ def prepare_seeds(task: Task, flat: Flattened, radius: float, rng: np.random.Gen
     if rows.size > 1500:
         chosen = rng.choice(rows.size, 1500, replace=False)
         rows, columns = rows[chosen], columns[chosen]
-    ky, kx = task.axes
     return Seeds(
         np.ascontiguousarray(values, dtype=np.float32),
         peaks,
-        ky[rows],
-        kx[columns],
+        task.axes,
+        np.stack([rows, columns]),
         flat.excess[rows, columns] + 1.0,
         flat.weight[rows, columns],
         far,
@@ -115,11 +132,13 @@ def prepare_seeds(task: Task, flat: Flattened, radius: float, rng: np.random.Gen
 def candidates(seeds: Seeds, starts: NDArray[np.intp]) -> list[tuple[float, Floats]]:
     """Grow one list of positions per start vector and return the best prefixes, best first."""
     grid = 2.0 * np.pi / PATTERSON_GRID
+    aspect = float(seeds.axes[0][1] - seeds.axes[0][0])
     found: list[tuple[float, Floats]] = []
     for start in starts:
         points, _ = grow(seeds.values, start.astype(np.int64), seeds.extent, ADMIT, MOST)
-        positions = np.asarray(points * grid, dtype=float)
-        scores = prefix_scores(positions, seeds.ky, seeds.kx, seeds.target, seeds.weight)
+        # the Patterson counts rows; lengths are per pixel of x
+        positions = points * np.array([grid / aspect, grid])
+        scores = prefix_scores(positions, seeds.axes, seeds.index, seeds.target, seeds.weight)
         best = int(np.argmax(scores))
         found.append((float(scores[best]), positions[:best]))
         found += [
@@ -141,57 +160,6 @@ def _first_structure(positions: Floats, radius: float, scale: float) -> Structur
     return Structure(centred[:, 0], centred[:, 1], spread, float(level))
 
 
-def difference_map(fit: Fit, counts: Counts, likelihood: bool) -> Floats:
-    """Return the map of what is missing: FT[(√y − |F|) e^{iφ}/f], or the score of a further disk in z.
-
-    A missing mean disk stands at about half its height in the first map; the second is the gradient
-    of the Poisson likelihood by the weight of a disk over its standard error.
-    """
-    structure = fit.structure
-    radius = float(np.sqrt((structure.radius**2).mean()))
-    ky, kx = counts.ky - structure.offset[0], counts.kx - structure.offset[1]
-    rows, columns = counts.index
-    q = np.hypot(ky[rows], kx[columns])
-    f = structure.scale * radius**2 * disk_factor(q * radius)
-    amplitude = _amplitude(structure, ky, kx)[rows, columns]
-    mean = counts.weight * (np.abs(amplitude) ** 2 + counts.noise) + 1e-9
-    if likelihood:
-        field = counts.weight * (counts.value / mean - 1.0) * np.conj(amplitude) * 2.0 * f
-        norm = np.sqrt(2.0 * (counts.weight * f**2).sum())
-    else:
-        weight = counts.weight * f**2
-        phase = np.conj(amplitude) / np.maximum(np.abs(amplitude), 1e-9)
-        safe = np.where(np.abs(f) < 0.03 * np.abs(f).max(), np.inf, f)
-        root = np.sqrt(np.maximum(counts.value, 0.0) / counts.weight)
-        field = weight * (root - np.abs(amplitude)) * phase / safe
-        norm = weight.sum()
-    size = PATTERSON_GRID
-    plane = np.zeros((size, size), dtype=complex)
-    np.add.at(plane, (rows, columns), field)
-    # field holds conj(F): the map is Re Σ field e^{+ik·u}, an inverse transform
-    spectrum = fft.fftshift(fft.ifft2(plane)) * size**2
-    turn = 2.0 * np.pi * (np.arange(size) - size // 2) / size
-    spectrum *= np.exp(1j * turn * ky[0])[:, None] * np.exp(1j * turn * kx[0])[None, :]
-    return np.asarray(spectrum.real / norm, dtype=float)
-
-
-def _amplitude(structure: Structure, ky: Floats, kx: Floats) -> NDArray[np.complex128]:
-    column, row = np.exp(1j * np.outer(ky, structure.y)), np.exp(1j * np.outer(kx, structure.x))
-    if np.ptp(structure.radius) < 1e-9 * structure.radius[0]:
-        r = structure.radius[0]
-        factor = disk_factor(np.hypot(ky[:, None], kx[None, :]) * r) * structure.scale * r**2
-        equal: NDArray[np.complex128] = (column @ row.T) * factor
-        return equal
-    total = np.zeros((ky.size, kx.size), dtype=complex)
-    q = np.hypot(ky[:, None], kx[None, :])
-    # a cubic of the profile is smooth enough on a quarter pixel
-    nodes = np.arange(0.0, q.max() + 1.0, 0.25)
-    for j, r in enumerate(structure.radius):
-        factor = np.interp(q, nodes, disk_factor(nodes * r) * structure.scale * r**2)
-        total += np.outer(column[:, j], row[:, j]) * factor
-    return total
-
-
 @dataclass(frozen=True)
 class Plan:
     """How hard the search tries."""
@@ -200,37 +168,37 @@ class Plan:
     lists: int = 3
     moves: int = 8
     polish: int = 1
-    """Least number of lists refined to the end, also after one is proved."""
+    """Least number of lists that must end in the same proved structure."""
 
 
 def _schedule(task: Task, counts: Counts) -> tuple[Counts, Counts, Counts]:
     rho = counts.radius
     inner = counts.part(rho < 0.625 * 0.5 * min(task.image.shape))
-    half = counts.part((counts.index.sum(axis=0) % 2).astype(bool))
+    few = counts.level < FEW
+    half = counts if few else counts.part((counts.index.sum(axis=0) % 2).astype(bool))
     return inner, half, counts
 
 
-def polish(task: Task, counts: Counts, start: Structure, outcome: Inversion, plan: Plan) -> Fit:
-    """Fit one list of positions from coarse to fine, with birth and death, and offer every stage."""
+def polish(task: Task, counts: Counts, start: Structure) -> Fit:
+    """Fit one list of positions from coarse to fine, with births and deaths."""
     inner, half, full = _schedule(task, counts)
     area = task.extent**2
     one = Freedom(False, task.find_centre, task.scatter, area)
     free = one if task.equal else replace(one, radii=True)
     mean = float(np.sqrt((start.radius**2).mean()))
     first = replace(start, radius=np.full(start.count, mean))
-    fit = refine(first, inner, one, steps=10)
-    fit = _exchange(fit, inner, one, threshold=0.3 if task.equal else 0.22, rounds=4)
+    fit = refine(first, inner, one, steps=8)
+    fit = _recycle(fit, inner, full, *((0.55, 0.3) if task.equal else (0.25, 0.22)))
     if not task.equal:
-        trials = [refine(u, half, free, steps=8) for u in _unequal(fit.structure)]
+        trials = [refine(u, half, free, steps=8) for u in unequal_starts(fit.structure)]
         fit = min(trials, key=lambda f: f.score)
-        fit = _exchange(fit, half, free, threshold=0.16, rounds=3)
-    fit = refine(fit.structure, full, free, steps=4)
-    fit = refine(fit.structure, full, free, steps=8, fisher=True)
-    outcome.offer(fit)
-    return _moves(fit, full, free, outcome, plan.moves)
+        fit = _exchange(fit, half, share=0.16, rounds=3)
+    if full.level >= FEW:
+        fit = refine(fit.structure, full, free, steps=4)
+    return refine(fit.structure, full, free, steps=8, fisher=True)
 
 
-def _unequal(structure: Structure) -> list[Structure]:
+def unequal_starts(structure: Structure) -> list[Structure]:
     """Return starts with unequal radii: two equal disks are a saddle, whose exchange is the inversion."""
     if structure.count == 2:
         sides = np.array([1.0, -1.0])
@@ -243,8 +211,9 @@ def _unequal(structure: Structure) -> list[Structure]:
 
 
 def _weak(fit: Fit, share: float) -> Mask:
+    """Return the disks below a share of the typical area; ghosts must not set what is typical."""
     area = fit.structure.radius**2
-    return np.asarray(area < share * np.median(area), dtype=np.bool_)
+    return np.asarray(area < share * (area**2).sum() / area.sum(), dtype=np.bool_)
 
 
 def _overlaps(structure: Structure, allow: float = 0.8) -> NDArray[np.intp]:
@@ -256,66 +225,60 @@ def _overlaps(structure: Structure, allow: float = 0.8) -> NDArray[np.intp]:
     return np.unique(np.where(r[i] < r[j], i, j))
 
 
-def _exchange(fit: Fit, counts: Counts, freedom: Freedom, threshold: float, rounds: int) -> Fit:
-    """Add the clear maxima of the difference map, merge what overlaps, drop what is weak; refit."""
+def _recycle(fit: Fit, inner: Counts, full: Counts, weak: float, share: float) -> Fit:
+    """Drop the disks that the counts give no weight, add the maxima of the score map, refit; repeat.
+
+    Dual-space recycling with one radius: a list of which a third is right grows into the structure.
+    """
+    best, fruitless = fit, 0
+    for _ in range(CYCLES):
+        structure = fit.structure
+        drop = disk_weights(fit, inner) < weak
+        drop[_overlaps(structure)] = True
+        kept = structure.subset(~drop) if (~drop).sum() >= 2 else structure
+        added = _births(fit, kept, full, share, INCOMPLETE, max(4, structure.count // 3))
+        if added.count == structure.count and not drop.any():
+            break
+        # weights of single counts bias least squares where there are few: the likelihood itself
+        fit = refine(added, inner, fit.freedom, steps=5, fisher=inner.level < FEW)
+        fruitless = 0 if fit.score < 0.98 * best.score else fruitless + 1
+        if fit.score < best.score:
+            best = fit
+        if fruitless > 3:
+            break
+    return best
+
+
+def _exchange(fit: Fit, counts: Counts, share: float, rounds: int) -> Fit:
+    """Add the clear maxima of the score map, merge what overlaps, drop what is weak; refit."""
     for _ in range(rounds):
         structure = fit.structure
-        drop = np.zeros(structure.count, dtype=bool)
+        drop = _weak(fit, 0.06)
         drop[_overlaps(structure)] = True
-        if freedom.radii:
-            drop |= _weak(fit, 0.06)
         kept = structure.subset(~drop) if (~drop).sum() >= 1 else structure
-        added = _births(fit, kept, counts, threshold)
+        added = _births(fit, kept, counts, share, CLEAR, 4)
         if added.count == structure.count and not drop.any():
             return fit
-        trial = refine(added, counts, freedom, steps=8)
+        trial = refine(added, counts, fit.freedom, steps=8, fisher=counts.level < FEW)
         if trial.score >= fit.score and not drop.any():
             return fit
         fit = trial
     return fit
 
 
-def _births(fit: Fit, kept: Structure, counts: Counts, threshold: float) -> Structure:
-    height = difference_map(fit, counts, likelihood=False)
+def _births(
+    fit: Fit, kept: Structure, counts: Counts, share: float, clear: float, most: int
+) -> Structure:
+    """Add the maxima of the score map above `share` of a mean disk and `clear` times its noise."""
+    whole = replace(fit, structure=kept) if kept.count != fit.structure.count else fit
+    missing = missing_disk(whole, counts)
     mean = float(np.sqrt((kept.radius**2).mean()))
-    for y, x, _ in _maxima(height, kept, threshold, mean, most=4, extent=np.sqrt(fit.freedom.area)):
-        kept = kept.with_disk(y, x, mean)
+    least = max(share * missing.norm, clear * missing.noise, CLEAR)
+    found = maxima(missing, kept, least, mean, most, float(np.sqrt(fit.freedom.area)))
+    for y, x, height in found:
+        if height > 0.6 * found[0][2]:
+            kept = kept.with_disk(y, x, mean)
     return kept
-
-
-def _maxima(
-    height: Floats, structure: Structure, threshold: float, radius: float, most: int, extent: float
-) -> list[tuple[float, float, float]]:
-    """Return the highest points that keep clear of the disks, and inside the box the extent allows."""
-    size = height.shape[0]
-    axis = 2.0 * np.pi * (np.arange(size) - size // 2) / size
-    map_ = height.copy()
-    ylow, yhigh = structure.y.max() - extent, structure.y.min() + extent
-    xlow, xhigh = structure.x.max() - extent, structure.x.min() + extent
-    map_[(axis < ylow) | (axis > yhigh), :] = -np.inf
-    map_[:, (axis < xlow) | (axis > xhigh)] = -np.inf
-    found: list[tuple[float, float, float]] = []
-    blocked = list(zip(structure.y, structure.x, structure.radius, strict=True))
-    for y, x, r in blocked:
-        _blank(map_, axis, y, x, 0.9 * (r + 0.5 * radius))
-    for _ in range(most):
-        place = np.unravel_index(int(np.argmax(map_)), map_.shape)
-        value = float(map_[place])
-        if value < threshold:
-            break
-        y, x = float(axis[place[0]]), float(axis[place[1]])
-        found.append((y, x, value))
-        _blank(map_, axis, y, x, 1.8 * radius)
-    return found
-
-
-def _blank(map_: Floats, axis: Floats, y: float, x: float, reach: float) -> None:
-    rows = np.flatnonzero(np.abs(axis - y) < reach)
-    columns = np.flatnonzero(np.abs(axis - x) < reach)
-    if rows.size and columns.size:
-        block = np.ix_(rows, columns)
-        near = (axis[rows] - y)[:, None] ** 2 + (axis[columns] - x)[None, :] ** 2 < reach**2
-        map_[block] = np.where(near, -np.inf, map_[block])
 
 
 def _moves(fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion, moves: int) -> Fit:
@@ -343,14 +306,28 @@ def _single_moves(fit: Fit, counts: Counts, freedom: Freedom) -> list[Structure]
     trials = [structure.subset(everyone != j) for j in _overlaps(structure)]
     mean = float(np.sqrt((structure.radius**2).mean()))
     extent = np.sqrt(freedom.area)
-    score = difference_map(fit, counts, likelihood=True)
-    for y, x, _ in _maxima(score, structure, 4.0, 0.5 * mean, most=1, extent=extent):
+    missing = missing_disk(fit, counts, soft=0.0)
+    for y, x, _ in maxima(missing, structure, 4.0, 0.5 * mean, most=1, extent=extent):
         trials.append(structure.with_disk(y, x, mean * (1.0 if not freedom.radii else 0.6)))
     if freedom.radii and structure.count > 2:
         j = int(np.argmin(structure.radius))
-        if structure.radius[j] ** 2 < 0.3 * np.median(structure.radius**2):
-            trials.append(structure.subset(np.arange(structure.count) != j))
+        if _weak(fit, 0.3)[j]:
+            trials.append(structure.subset(everyone != j))
     return trials
+
+
+def _fewer(outcome: Inversion, counts: Counts) -> None:
+    """Offer the best structure without its least certain disk, where the counts hardly ask for it."""
+    fit = outcome.best
+    n = fit.structure.count
+    if not fit.freedom.radii or n < 3:
+        return
+    error = uncertainties(fit)["radius"]
+    j = int(np.argmin(fit.structure.radius / error))
+    # the weight of a disk over its error, squared, is what its loss costs (Wald)
+    if fit.structure.radius[j] / (2.0 * error[j]) < DOUBTFUL:
+        rest = fit.structure.subset(np.arange(n) != j)
+        outcome.offer(refine(rest, counts, fit.freedom, steps=6, fisher=True))
 
 
 def proved(fit: Fit) -> bool:
@@ -371,39 +348,50 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
         How hard to try; by default three lists, at least four where photons are few.
     """
     counts = collect(task)
-    level = float(counts.value.sum() / counts.weight.sum())
     if plan is None:
-        plan = Plan() if level >= 2 * BLIND else Plan(starts=32, lists=6, moves=16, polish=4)
+        plan = Plan() if counts.level >= 2 * BLIND else Plan(starts=32, lists=6, moves=16, polish=2)
     radius, scale, _ = form_factor_fit(task, law_scatter(task))
     flat = flatten(task, radius, scale)
     seeds = prepare_seeds(task, flat, radius, rng)
-    outcome = Inversion(radius=radius, centre=task.centre)
-    tried: list[tuple[int, float]] = []
+    outcome = Inversion(radius=radius, scale=scale, centre=task.centre)
     for batch in _batches(seeds, plan, rng):
-        for score, positions in candidates(seeds, batch):
-            if len(tried) >= plan.lists or (len(positions), round(score, 3)) in tried:
-                continue
-            tried.append((len(positions), round(score, 3)))
-            fit = polish(task, counts, _first_structure(positions, radius, scale), outcome, plan)
-            outcome.starts += 1
-            if (
-                proved(fit)
-                and outcome.starts >= plan.polish
-                and fit.score <= outcome.best.score + 0.5
-            ):
-                break
+        _try_lists(candidates(seeds, batch), task, counts, outcome, plan)
         outcome.proved = bool(outcome.fits) and proved(outcome.best)
-        if outcome.proved and outcome.starts >= plan.polish:
+        if outcome.proved and outcome.agreeing >= plan.polish:
             break
-        tried = []
+    _fewer(outcome, counts)
     best = outcome.best
-    final = assess(best.structure, counts, best.freedom)
-    outcome.offer(final)
+    outcome.unseen = unseen_odds(best, counts)
     outcome.centre = (
         task.centre[0] + best.structure.offset[0] / task.aspect,
         task.centre[1] + best.structure.offset[1],
     )
     return outcome
+
+
+def _try_lists(
+    lists: list[tuple[float, Floats]], task: Task, counts: Counts, outcome: Inversion, plan: Plan
+) -> None:
+    """Polish the best distinct lists until as many as the plan wants end in one proved structure."""
+    tried: set[tuple[int, float]] = set()
+    for score, positions in lists:
+        key = (len(positions), round(score, 3))
+        if len(tried) >= plan.lists or key in tried:
+            continue
+        tried.add(key)
+        start = _first_structure(positions, outcome.radius, outcome.scale)
+        fit = polish(task, counts, start)
+        outcome.starts += 1
+        if outcome.starts > 1 and abs(fit.score - outcome.reached) < AGREE:
+            outcome.agreeing += 1
+        elif outcome.starts == 1 or fit.score < outcome.reached:
+            outcome.reached, outcome.agreeing = fit.score, 1
+            outcome.offer(fit)
+            _moves(fit, counts, fit.freedom, outcome, plan.moves)
+        else:
+            outcome.offer(fit)
+        if outcome.agreeing >= plan.polish and proved(outcome.best):
+            return
 
 
 def _batches(seeds: Seeds, plan: Plan, rng: np.random.Generator) -> list[NDArray[np.intp]]:

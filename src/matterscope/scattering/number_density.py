@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
+from matterscope.scattering.differences import unseen_odds
 from matterscope.scattering.frames import Frame
-from matterscope.scattering.inversion import Inversion, Plan, invert, proved, visible_area
+from matterscope.scattering.inversion import (
+    Inversion,
+    Plan,
+    invert,
+    proved,
+    unequal_starts,
+    visible_area,
+)
 from matterscope.scattering.levelling import Task, collect, form_factor_fit, law_average
 from matterscope.scattering.observables import (
     Rings,
@@ -24,7 +32,7 @@ from matterscope.scattering.observables import (
     ring_averages,
     speckle_contrast,
 )
-from matterscope.scattering.posterior import combine, evidence_shares, with_invisible
+from matterscope.scattering.posterior import combine, evidence_shares
 from matterscope.scattering.preparation import Prepared, prepare
 from matterscope.scattering.refinement import Structure, refine
 from matterscope.scattering.solution import Solution, speckle_pixels
@@ -69,7 +77,6 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
     if inversion is not None:
         solution.visible = visible_area(inversion.best, collect(task))
         own = evidence_shares(inversion, numbers)
-        own = with_invisible(own, solution.visible, task.scatter, task.equal)
         parts = {"inversion": own} | parts
     allowed = (numbers >= low).astype(float)
     others = {k: v for k, v in parts.items() if k != "inversion"}
@@ -124,7 +131,7 @@ def search(
             if best is None or _better(found, best[0]):
                 best = found, trial
             if found.proved:
-                return _release(*best)
+                return weigh_laws(*best, settings.size_law == "auto")
     assert best is not None
     found, trial = best
     if speckles_too_smooth(trial, found) and not _large(trial):
@@ -174,7 +181,7 @@ def invert_large(task: Task, rng: np.random.Generator, plan: Plan | None) -> Inv
         )
         result.offer(refine(fine, counts, free, steps=5, fisher=True))
     top = result.best
-    result.proved = proved(top)
+    result.proved, result.unseen = proved(top), unseen_odds(top, counts)
     result.centre = (
         task.centre[0] + top.structure.offset[0] / task.aspect,
         task.centre[1] + top.structure.offset[1],
@@ -186,18 +193,27 @@ def _better(found: Inversion, held: Inversion) -> bool:
     return (found.proved, -found.best.score) > (held.proved, -held.best.score)
 
 
-def _release(inversion: Inversion, task: Task) -> tuple[Inversion, Task]:
-    """Let the radii of a proved equal solution go, where the evidence asks for it."""
-    if not task.equal:
+def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion, Task]:
+    """Fit a proved structure under the other size law too, and keep the law of the higher evidence."""
+    fit, counts = inversion.best, collect(task)
+    if not (task.equal or both):
         return inversion, task
-    fit = inversion.best
-    free = replace(fit.freedom, radii=True, scatter=task.scatter)
-    loose = refine(fit.structure, collect(task), free, steps=8, fisher=True)
-    if loose.score < fit.score - 2.0:
-        inversion.fits[fit.structure.count] = loose
-        inversion.proved = proved(loose)
-        return inversion, replace(task, equal=False)
-    return inversion, task
+    free = replace(fit.freedom, radii=task.equal, scatter=task.scatter)
+    start = fit.structure
+    mean = float(np.sqrt((start.radius**2).mean()))
+    starts = (
+        unequal_starts(start) if task.equal else [replace(start, radius=np.full(start.count, mean))]
+    )
+    tried = [refine(s, counts, free, steps=8, fisher=True) for s in starts]
+    other = min(tried, key=lambda f: f.score)
+    if other.score > fit.score - 2.0 or not proved(other):
+        return inversion, task
+    # numbers tried under the first law keep their distance from its best
+    gain = fit.score - other.score
+    kept = {n: replace(f, score=f.score - gain) for n, f in inversion.fits.items()}
+    inversion.fits = kept | {start.count: other}
+    inversion.unseen = unseen_odds(other, counts)
+    return inversion, replace(task, equal=not task.equal)
 
 
 def moment_estimates(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from matterscope.scattering.inversion import Inversion
 
@@ -27,7 +26,10 @@ STATISTICS = 0.7
 def evidence_shares(
     inversion: Inversion, numbers: Floats, temperature: float = TEMPERATURE
 ) -> Floats:
-    """Return exp(−score/2T) over the numbers tried, normalised; numbers never tried share nothing."""
+    """Return exp(−score/2T) over the numbers tried, normalised; numbers never tried share nothing.
+
+    One disk more than the best fit has at least the odds of a disk too small to be seen.
+    """
     scores = np.full(numbers.size, np.inf)
     for n, fit in inversion.fits.items():
         at = np.flatnonzero(numbers == n)
@@ -36,28 +38,11 @@ def evidence_shares(
     if not np.isfinite(scores).any():
         return np.full(numbers.size, 1.0 / numbers.size)
     share = np.exp(-0.5 * (scores - scores.min()) / temperature)
+    more = int(inversion.best.structure.count + 1 - numbers[0])
+    if 0 <= more < numbers.size:
+        # a fit of N + 1 covers a disk that stands out, the odds one that does not
+        share[more] = max(share[more], inversion.unseen)
     return np.asarray(share / share.sum(), dtype=float)
-
-
-def with_invisible(shares: Floats, visible: float, scatter: float, equal: bool) -> Floats:
-    """Move to N + 1 the prior probability that a disk is too small to be seen.
-
-    Parameters
-    ----------
-    visible : float
-        Smallest area that the pattern could show, as a share of the mean area.
-    """
-    if equal:
-        return shares
-    law = norm(1.0, scatter)
-    share = (law.cdf(visible) - law.cdf(0.0)) / (1.0 - law.cdf(0.0))
-    n = np.arange(1, shares.size + 1)
-    lost = 1.0 - (1.0 - min(max(float(share), 0.0), 0.5)) ** (n + 1)
-    moved = shares * lost
-    result = shares - moved
-    result[1:] += moved[:-1]
-    result[-1] += moved[-1]
-    return result
 
 
 def combine(

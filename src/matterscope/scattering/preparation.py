@@ -19,6 +19,10 @@ from matterscope.scattering.speckle import local_median
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+WINDOWS = ((5, 5), (9, 9), (17, 17), (33, 33), (65, 65), (25, 3), (3, 25), (61, 3), (3, 61))
+"""Windows (rows, columns) in which a missing count is looked for: beam stops, bars, gaps."""
+RIVAL = 0.6
+"""Other maxima of the Friedel symmetry are tried as centres above this share of the best."""
 SIGNIFICANT = 6.0
 """Friedel symmetry must stand out by this many standard deviations to give a centre."""
 
@@ -168,21 +172,37 @@ def _saturated(image: Floats, open_pixels: Mask) -> Mask:
 
 
 def _covered(image: Floats, open_pixels: Mask) -> Mask:
-    """Return dark regions too large for chance: the beam stop, its bar, gaps between modules."""
-    dark = open_pixels & (image <= 0)
-    if not dark.any():
-        return np.zeros_like(dark)
-    bright = ndimage.gaussian_filter(np.where(open_pixels, image, 0.0), 8.0)
-    seen = np.maximum(bright, 1e-9)
-    labels, count = ndimage.label(ndimage.binary_opening(dark, iterations=1))
+    """Return dark regions too large for chance: the beam stop, its bar, gaps between modules.
+
+    A window without a single count is covered where its neighbours on two opposite sides are so bright
+    that this had a chance below e^−30; one bright side alone is the edge of a bright region.
+    """
+    counts = np.where(open_pixels, np.maximum(image, 0.0), 0.0)
+    dark = counts <= 0
     covered = np.zeros_like(dark)
-    for k in range(1, count + 1):
-        region = labels == k
-        # the chance that so many pixels stay empty under the level of their surroundings
-        if region.sum() >= 12 and float(seen[region].sum()) > 60.0:
-            covered |= ndimage.binary_dilation(region, iterations=1) & dark
-    # the rim of a stop is half-covered: one more ring
-    return np.asarray(covered, dtype=np.bool_)
+    if not (dark & open_pixels).any():
+        return covered
+    for size in WINDOWS:
+        if size[0] >= image.shape[0] or size[1] >= image.shape[1]:
+            continue
+        empty = ndimage.minimum_filter(dark, size=size)
+        if not empty.any():
+            continue
+        mean = ndimage.uniform_filter(counts, size=size)
+        sides = []
+        for axis in (0, 1):
+            reach = size[axis] + 1
+            sides.append(np.minimum(_moved(mean, reach, axis), _moved(mean, -reach, axis)))
+        expected = np.maximum(*sides) * size[0] * size[1]
+        covered |= ndimage.maximum_filter(empty & (expected > 30.0), size=size)
+    # corners that no window reaches, and the half-covered rim
+    return np.asarray(ndimage.binary_dilation(covered, iterations=2) & dark, dtype=np.bool_)
+
+
+def _moved(values: Floats, by: int, axis: int) -> Floats:
+    """Return values moved along an axis, the last ones repeated."""
+    index = np.clip(np.arange(values.shape[axis]) + by, 0, values.shape[axis] - 1)
+    return np.take(values, index, axis=axis)
 
 
 def _gain(image: Floats, open_pixels: Mask) -> float:
@@ -219,6 +239,7 @@ def centre_candidates(
     peaks = (score == ndimage.maximum_filter(score, size=3)) & usable
     places = np.argwhere(peaks)
     order = np.argsort(-score[peaks])[:count]
+    order = order[score[peaks][order] >= RIVAL * score[peaks][order[0]]]
     found = [_subpixel(score, places[k]) for k in order]
     return found, float(score[tuple(places[order[0]])])
 

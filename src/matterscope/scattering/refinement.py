@@ -58,6 +58,11 @@ class Counts:
         rho: Floats = np.hypot(self.ky[self.index[0]], self.kx[self.index[1]])
         return rho
 
+    @property
+    def level(self) -> float:
+        """Return the mean photons per pixel."""
+        return float(self.value.sum() / self.weight.sum())
+
     def part(self, keep: NDArray[np.bool_]) -> Counts:
         """Return some of the pixels."""
         index = np.ascontiguousarray(self.index[:, keep])
@@ -430,7 +435,8 @@ def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: i
 def _occam(structure: Structure, freedom: Freedom, information: Floats) -> float:
     """Return −2 log (prior density × posterior volume) of a fit: what a further disk has to pay.
 
-    N unlabelled disks uniform in the area without overlap, areas with the law's scatter about their mean.
+    N unlabelled disks uniform in the area without overlap; the mean area A has the density 1/A, the areas
+    scatter about it with the law's width, given that their mean is A: N − 1 further freedoms.
     """
     n = structure.count
     # columns without information (a disk too small to matter) are bounded by the prior's curvature
@@ -439,11 +445,12 @@ def _occam(structure: Structure, freedom: Freedom, information: Floats) -> float
     excluded = np.pi * (2.0 * structure.radius.mean()) ** 2 / freedom.area
     placed = 2.0 * n * np.log(freedom.area) - 2.0 * special.gammaln(n + 1)
     placed -= n * (n - 1) * min(float(excluded), 0.1)
-    if not freedom.radii:
-        return float(volume + placed)
     slope = 2.0 * structure.radius / (structure.radius**2).mean()
+    if not freedom.radii:
+        return float(volume + placed - 2.0 * np.log(slope[0]))
     sizes = n * np.log(2.0 * np.pi * freedom.scatter**2) - 2.0 * np.log(slope).sum()
-    return float(volume + placed + sizes)
+    given = np.log(2.0 * np.pi * freedom.scatter**2 / n)
+    return float(volume + placed + sizes - given)
 
 
 def uncertainties(fit: Fit) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -76,27 +75,9 @@ def strongest(values: Floats, count: int, hole: float) -> tuple[NDArray[np.intp]
     return np.stack([rows[order], columns[order]], axis=1), heights[order]
 
 
-@njit(cache=False)
-def _superpose(line, values, iy, disk, xlow, xhigh):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Lower one row of the minimum function by the Patterson shifted to a disk, and blank about it."""
-    size = values.shape[0]
-    middle = size // 2
-    ay, sx = iy - disk[0] + middle, middle - disk[1]
-    if ay < 0 or ay >= size:
-        line[xlow + middle : xhigh + middle + 1] = np.float32(-1e9)
-        return
-    source = values[ay]
-    for ix in range(max(xlow, -sx), min(xhigh, size - 1 - sx) + 1):
-        line[ix + middle] = min(line[ix + middle], source[ix + sx])
-    if abs(iy - disk[0]) <= 3:
-        for ix in range(max(xlow, disk[1] - 3), min(xhigh, disk[1] + 3) + 1):
-            line[ix + middle] = np.float32(-1e9)
-
-
-@njit(cache=False)
 def grow(
     values: NDArray[np.float32], start: NDArray[np.int64], extent: int, admit: float, most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover - compiled
+) -> tuple[NDArray[np.int64], Floats]:
     """Grow a structure from disk 1 at the origin and disk 2 at `start` by the minimum function.
 
     M = min over accepted disks of A(x − r_j); its highest point inside the box still allowed by the
@@ -106,65 +87,75 @@ def grow(
     -------
     (positions of shape (n, 2) in grid points, heights of shape (n,))
     """
+    middle = values.shape[0] // 2
+    found = [np.zeros(2, np.int64), np.asarray(start, dtype=np.int64)]
+    first = float(values[middle + found[1][0], middle + found[1][1]])
+    heights = [first, first]
+    least = np.full(values.shape, np.float32(np.inf), dtype=np.float32)
+    added = 0
+    while len(found) < most:
+        places = np.array(found)
+        low = np.maximum(places.max(axis=0) - extent, -middle)
+        high = np.minimum(places.min(axis=0) + extent, middle - 1)
+        if (high < low).any():
+            break
+        for place in places[added:]:
+            _superpose(least, values, place, low, high)
+        added = len(found)
+        window = least[
+            low[0] + middle : high[0] + middle + 1, low[1] + middle : high[1] + middle + 1
+        ]
+        row, column = np.unravel_index(int(window.argmax()), window.shape)
+        best = float(window[row, column])
+        if best < admit * sorted(heights[1:])[(len(heights) - 1) // 2] or best <= 0:
+            break
+        found.append(low + np.array([row, column]))
+        heights.append(best)
+    return np.array(found), np.array(heights)
+
+
+def _superpose(
+    least: NDArray[np.float32],
+    values: NDArray[np.float32],
+    place: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+) -> None:
+    """Lower a window of the minimum function by the Patterson shifted to a disk, and blank about it.
+
+    What lies beyond the Patterson's edge is not lowered.
+    """
     size = values.shape[0]
     middle = size // 2
-    found = np.zeros((most, 2), np.int64)
-    heights = np.zeros(most, np.float64)
-    found[1, 0], found[1, 1] = start[0], start[1]
-    first = values[middle + start[0], middle + start[1]]
-    heights[0] = first
-    heights[1] = first
-    least = np.full((size, size), np.float32(1e9))
-    added = 0
-    count = 2
-    while count < most:
-        ylow = max(found[:count, 0].max() - extent, -middle)
-        yhigh = min(found[:count, 0].min() + extent, size - 1 - middle)
-        xlow = max(found[:count, 1].max() - extent, -middle)
-        xhigh = min(found[:count, 1].min() + extent, size - 1 - middle)
-        best, by, bx = np.float32(-1e9), 0, 0
-        for iy in range(ylow, yhigh + 1):
-            for j in range(added, count):
-                _superpose(least[iy + middle], values, iy, found[j], xlow, xhigh)
-            for ix in range(xlow, xhigh + 1):
-                if least[iy + middle, ix + middle] > best:
-                    best, by, bx = least[iy + middle, ix + middle], iy, ix
-        added = count
-        if best < admit * np.median(heights[1:count]) or best <= 0:
-            break
-        found[count, 0], found[count, 1] = by, bx
-        heights[count] = best
-        count += 1
-    return found[:count].copy(), heights[:count].copy()
+    first = np.maximum(low, place - middle) + middle
+    last = np.minimum(high, place + size - 1 - middle) + middle + 1
+    into = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    source = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, place, strict=True))
+    np.minimum(least[into], values[source], out=least[into])
+    at = place + middle
+    least[max(at[0] - 3, 0) : at[0] + 4, max(at[1] - 3, 0) : at[1] + 4] = -np.inf
 
 
-@njit(cache=False)
 def prefix_scores(
-    positions: Floats, ky: Floats, kx: Floats, target: Floats, weight: Floats
-) -> Floats:  # pragma: no cover - compiled
+    positions: Floats,
+    axes: tuple[Floats, Floats],
+    index: NDArray[np.intp],
+    target: Floats,
+    weight: Floats,
+) -> Floats:
     """Return, for each prefix of a list of positions, the weighted correlation of |Σ e^{ik·u}|² with E².
 
     Entry n is the score of the first n positions; entries 0 and 1 are −1.
     """
-    count, pixels = positions.shape[0], ky.size
-    real, imag = np.zeros(pixels), np.zeros(pixels)
-    scores = np.full(count + 1, -1.0)
-    total = weight.sum()
-    mean_t = (weight * target).sum() / total
-    var_t = (weight * (target - mean_t) ** 2).sum() / total
-    for n in range(count):
-        sw, sww, swt = 0.0, 0.0, 0.0
-        uy, ux = positions[n, 0], positions[n, 1]
-        for i in range(pixels):
-            angle = ky[i] * uy + kx[i] * ux
-            real[i] += np.cos(angle)
-            imag[i] += np.sin(angle)
-            value = real[i] * real[i] + imag[i] * imag[i]
-            sw += weight[i] * value
-            sww += weight[i] * value * value
-            swt += weight[i] * value * (target[i] - mean_t)
-        mean = sw / total
-        variance = sww / total - mean * mean
-        if n >= 1 and variance > 0 and var_t > 0:
-            scores[n + 1] = swt / total / np.sqrt(variance * var_t)
+    row = np.exp(1j * np.outer(axes[0], positions[:, 0])).astype(np.complex64)[index[0]]
+    column = np.exp(1j * np.outer(axes[1], positions[:, 1])).astype(np.complex64)[index[1]]
+    amplitude = np.cumsum(row * column, axis=1)
+    value = amplitude.real**2 + amplitude.imag**2
+    share = weight / weight.sum()
+    centred = target - share @ target
+    mean = share @ value
+    variance = np.maximum(share @ value**2 - mean**2, 1e-12) * (share @ centred**2)
+    scores = np.full(len(positions) + 1, -1.0)
+    if variance.size > 1 and variance[1] > 0:
+        scores[2:] = (((share * centred) @ value) / np.sqrt(variance))[1:]
     return scores

@@ -1,0 +1,196 @@
+"""Differences: where the counts ask for a further disk.
+
+In: a fitted structure and the counts. Out: the map of the likelihood's gradient by the weight of one
+more disk, in standard errors and in shares of a mean disk, and its highest points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from matterscope.physics.fourier import disk_factor
+from matterscope.scattering.refinement import Counts, Fit, Structure, intensity
+from matterscope.scattering.superposition import PATTERSON_GRID
+
+Floats = NDArray[np.float64]
+
+SOFT = 0.5
+"""Share of a disk's own intensity that softens the zeros of the model while disks are missing."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The score of a further disk at every point of the field, centred.
+
+    Parameters
+    ----------
+    score : array of shape (size, size)
+        Gradient of the log likelihood by the weight of the disk over its standard error (z).
+    norm : float
+        1 / standard error: a missing mean disk stands near this height.
+    axes : two arrays of shape (size,), radians per pixel
+        Places of rows and columns.
+    """
+
+    score: Floats
+    norm: float
+    axes: tuple[Floats, Floats]
+
+    @property
+    def noise(self) -> float:
+        """Return the robust spread of the map: 1 for a complete model, more while disks are missing."""
+        middle = np.median(self.score)
+        return float(1.4826 * np.median(np.abs(self.score - middle)))
+
+
+def missing_disk(fit: Fit, counts: Counts, soft: float = SOFT) -> Missing:
+    """Return the score map of one more mean disk.
+
+    With I = |F|² and dI = 2 w f Re(F* e^{ik·u}) for a weight w at u, the gradient of the Poisson likelihood
+    is Σ (y/m − 1) dI/dw; m = I + soft f² instead of I keeps the zeros of an incomplete model from ruling
+    it. With soft = 0 this is the exact score test.
+    """
+    structure = fit.structure
+    radius = float(np.sqrt((structure.radius**2).mean()))
+    ky, kx = counts.ky - structure.offset[0], counts.kx - structure.offset[1]
+    rows, columns = counts.index
+    q = np.hypot(ky[rows], kx[columns])
+    f = structure.scale * radius**2 * disk_factor(q * radius)
+    amplitude = _amplitude(structure, ky, kx)[rows, columns]
+    # under partial coherence the fringes of the model are blurred, its amplitudes are not
+    seen = intensity(structure, counts)[0] if counts.blur > 0 else np.abs(amplitude) ** 2
+    model = seen + counts.noise + 1e-9
+    safe = model + soft * f**2
+    field = (counts.value - counts.weight * model) / safe * np.conj(amplitude) * 2.0 * f
+    # the mean of cos² over the places of the disk is 1/2
+    norm = np.sqrt(2.0 * (counts.weight * (f * np.abs(amplitude)) ** 2 / safe).sum())
+    size = PATTERSON_GRID
+    plane = np.zeros((size, size), dtype=complex)
+    plane[rows, columns] = field
+    # field holds conj(F): the map is Re Σ field e^{+ik·u}, an inverse transform
+    spectrum = fft.fftshift(fft.ifft2(plane)) * size**2
+    turn = 2.0 * np.pi * (np.arange(size) - size // 2) / size
+    step_y, step_x = float(ky[1] - ky[0]), float(kx[1] - kx[0])
+    axes = (turn / step_y, turn / step_x)
+    spectrum *= np.exp(1j * axes[0] * ky[0])[:, None] * np.exp(1j * axes[1] * kx[0])[None, :]
+    return Missing(np.asarray(spectrum.real / norm, dtype=float), float(norm), axes)
+
+
+def unseen_odds(fit: Fit, counts: Counts) -> float:
+    """Return the odds of one disk more, too small to be seen, against none: P(N + 1)/P(N).
+
+    The likelihood of a further disk of weight w at u is exp(w z n − w² n²/2) with the score z(u) of the map
+    and n = 1/σ_w; it is averaged over the free places and the law of areas, Normal(1, scatter) above 0. Any
+    of the N + 1 disks may be the small one. With one radius for all there is no such disk: 0.
+    """
+    if not fit.freedom.radii:
+        return 0.0
+    missing = missing_disk(fit, counts, soft=0.0)
+    structure, scatter = fit.structure, fit.freedom.scatter
+    radius = float(np.sqrt((structure.radius**2).mean()))
+    map_ = _clear_map(missing, structure, radius, float(np.sqrt(fit.freedom.area)))
+    scores = map_[np.isfinite(map_)]
+    if scores.size == 0:
+        return 0.0
+    # small disks only: a large one would have been found and is weighed by its own fit
+    weight = np.linspace(0.0, 1.0, 161)[1:]
+    law = np.exp(-0.5 * ((weight - 1.0) / scatter) ** 2) / (scatter * np.sqrt(2.0 * np.pi))
+    nodes = np.linspace(-6.0, 4.5, 64)
+    growth = weight * missing.norm
+    kernel = np.exp(growth * nodes[:, None] - 0.5 * growth**2) * law
+    each = kernel.sum(axis=1) * (weight[1] - weight[0])
+    gain = np.interp(np.clip(scores, -6.0, 4.5), nodes, each)
+    return float((structure.count + 1) * gain.mean())
+
+
+def disk_weights(fit: Fit, counts: Counts) -> Floats:
+    """Return the weight that the counts give to each disk of a fit with one radius; 1 for a true one.
+
+    One Gauss–Newton step: the residual is Σ (w_j − 1) 2 Re(F* F_j), F_j the amplitude of disk j.
+    """
+    structure = fit.structure
+    rows, columns = counts.index
+    ky, kx = counts.ky - structure.offset[0], counts.kx - structure.offset[1]
+    r = float(structure.radius[0])
+    factor = structure.scale * r**2 * disk_factor(np.hypot(ky[rows], kx[columns]) * r)
+    each = np.exp(1j * np.outer(ky, structure.y))[rows]
+    each *= np.exp(1j * np.outer(kx, structure.x))[columns]
+    each *= factor[:, None]
+    total = each.sum(axis=1)
+    slope = 2.0 * (total.real[:, None] * each.real + total.imag[:, None] * each.imag)
+    model = np.abs(total) ** 2 + counts.noise
+    seen = counts.value / counts.weight
+    root = np.sqrt(counts.weight / np.maximum(0.5 * (seen + model), 0.05))
+    slope *= root[:, None]
+    normal = slope.T @ slope
+    # neighbours nearer than the resolution share a weight: held a little
+    normal[np.diag_indices_from(normal)] *= 1.03
+    return np.asarray(1.0 + np.linalg.solve(normal, slope.T @ ((seen - model) * root)), dtype=float)
+
+
+def _amplitude(structure: Structure, ky: Floats, kx: Floats) -> NDArray[np.complex128]:
+    column, row = np.exp(1j * np.outer(ky, structure.y)), np.exp(1j * np.outer(kx, structure.x))
+    if np.ptp(structure.radius) < 1e-9 * structure.radius[0]:
+        r = structure.radius[0]
+        factor = disk_factor(np.hypot(ky[:, None], kx[None, :]) * r) * structure.scale * r**2
+        equal: NDArray[np.complex128] = (column @ row.T) * factor
+        return equal
+    total = np.zeros((ky.size, kx.size), dtype=complex)
+    q = np.hypot(ky[:, None], kx[None, :])
+    # a cubic of the profile is smooth enough on a quarter pixel
+    nodes = np.arange(0.0, q.max() + 1.0, 0.25)
+    for j, r in enumerate(structure.radius):
+        factor = np.interp(q, nodes, disk_factor(nodes * r) * structure.scale * r**2)
+        total += np.outer(column[:, j], row[:, j]) * factor
+    return total
+
+
+def _clear_map(missing: Missing, structure: Structure, radius: float, extent: float) -> Floats:
+    """Return the map with −∞ on the disks and outside the box that the extent still allows."""
+    rows, columns = missing.axes
+    map_ = missing.score.copy()
+    ylow, yhigh = structure.y.max() - extent, structure.y.min() + extent
+    xlow, xhigh = structure.x.max() - extent, structure.x.min() + extent
+    map_[(rows < ylow) | (rows > yhigh), :] = -np.inf
+    map_[:, (columns < xlow) | (columns > xhigh)] = -np.inf
+    for y, x, r in zip(structure.y, structure.x, structure.radius, strict=True):
+        _blank(map_, missing.axes, (y, x), 0.9 * (r + 0.5 * radius))
+    return map_
+
+
+def maxima(
+    missing: Missing,
+    structure: Structure,
+    threshold: float,
+    radius: float,
+    most: int,
+    extent: float,
+) -> list[tuple[float, float, float]]:
+    """Return the highest points (y, x, z) clear of the disks, inside the box the extent still allows."""
+    map_ = _clear_map(missing, structure, radius, extent)
+    found: list[tuple[float, float, float]] = []
+    for _ in range(most):
+        place = np.unravel_index(int(np.argmax(map_)), map_.shape)
+        value = float(map_[place])
+        if value < threshold:
+            break
+        y, x = float(missing.axes[0][place[0]]), float(missing.axes[1][place[1]])
+        found.append((y, x, value))
+        _blank(map_, missing.axes, (y, x), 1.8 * radius)
+    return found
+
+
+def _blank(
+    map_: Floats, axes: tuple[Floats, Floats], place: tuple[float, float], reach: float
+) -> None:
+    y, x = place
+    rows = np.flatnonzero(np.abs(axes[0] - y) < reach)
+    columns = np.flatnonzero(np.abs(axes[1] - x) < reach)
+    if rows.size and columns.size:
+        block = np.ix_(rows, columns)
+        near = (axes[0][rows] - y)[:, None] ** 2 + (axes[1][columns] - x)[None, :] ** 2 < reach**2
+        map_[block] = np.where(near, -np.inf, map_[block])

@@ -1,0 +1,128 @@
+"""The search for disks where it is hard: few photons, crowded vectors, long pixels, hidden pixels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from matterscope.core.random import generator
+from matterscope.physics.fourier import Grid
+from matterscope.scattering.differences import disk_weights, missing_disk, unseen_odds
+from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.inversion import invert
+from matterscope.scattering.levelling import Task, collect
+from matterscope.scattering.posterior import evidence_shares
+from matterscope.scattering.preparation import prepare
+from matterscope.scattering.refinement import Freedom, Structure, refine
+from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
+
+STEP = published_grid(129).step[1]
+
+
+def task_of(n, law="fixed", photons=10.0, seed=31, grid=None):
+    rng = generator(seed, "search", n)
+    disks = place(n, Recipe(law=law), rng)
+    line = Beamline(grid or published_grid(129), photons=photons, beam_stop=7.0)
+    shot = detect(intensity(disks, line, 2000.0), line, rng)
+    aspect = line.grid.step[0] / line.grid.step[1]
+    return disks, Task(
+        shot.counts,
+        shot.open_pixels,
+        line.grid.origin,
+        extent=1820.0 * line.grid.step[1],
+        equal=law == "fixed",
+        aspect=aspect,
+    )
+
+
+def true_fit(disks, task):
+    structure = Structure(
+        (disks.y - disks.y.mean()) * STEP,
+        (disks.x - disks.x.mean()) * STEP,
+        disks.radius * STEP,
+        1.0,
+    )
+    counts = collect(task)
+    from matterscope.scattering.refinement import intensity as model
+
+    level = counts.value.sum() / (counts.weight * model(structure, counts)[0]).sum()
+    start = replace(structure, scale=float(np.sqrt(level)))
+    return refine(start, counts, Freedom(not task.equal, area=task.extent**2), fisher=True), counts
+
+
+@pytest.mark.parametrize("law", ["fixed", "normal"])
+def test_a_tenth_of_a_photon_per_pixel_gives_the_number(law):
+    _, task = task_of(14, law, photons=0.1)
+    assert invert(task, np.random.default_rng(0)).best.structure.count == 14
+
+
+def test_thirty_six_equal_disks_are_counted():
+    _, task = task_of(36)
+    found = invert(task, np.random.default_rng(0))
+    assert found.best.structure.count == 36
+    assert found.proved
+
+
+def test_pixels_that_are_not_square_are_used_as_they_are():
+    grid = published_grid(129)
+    tall = Grid((87, 129), (1.5 * grid.step[0], grid.step[1]))
+    _, task = task_of(7, grid=tall)
+    found = invert(task, np.random.default_rng(0))
+    assert found.best.structure.count == 7
+    assert found.proved
+
+
+def test_the_score_map_of_a_true_model_is_noise_of_unit_spread():
+    disks, task = task_of(8, "normal")
+    fit, counts = true_fit(disks, task)
+    # some 2000 independent points: the robust spread is good to a few per cent
+    assert missing_disk(fit, counts, soft=0.0).noise == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_missing_disk_stands_where_it_is_missing():
+    disks, task = task_of(8)
+    fit, counts = true_fit(disks, task)
+    rest = replace(fit, structure=fit.structure.subset(np.arange(8) != 3))
+    missing = missing_disk(rest, counts)
+    row, column = np.unravel_index(int(missing.score.argmax()), missing.score.shape)
+    away = (
+        missing.axes[0][row] - fit.structure.y[3],
+        missing.axes[1][column] - fit.structure.x[3],
+    )
+    assert np.hypot(*away) < 0.5 * fit.structure.radius[0]
+
+
+def test_true_disks_have_the_weight_one():
+    disks, task = task_of(8)
+    fit, counts = true_fit(disks, task)
+    assert np.allclose(disk_weights(fit, counts), 1.0, atol=0.05)
+
+
+def test_the_odds_of_an_unseen_disk_grow_as_photons_fall():
+    odds = [unseen_odds(*true_fit(*task_of(10, "normal", photons=p))) for p in (10.0, 1.0, 0.1)]
+    assert odds[0] < odds[1] < odds[2] < 1.0
+
+
+def test_one_radius_for_all_leaves_no_disk_unseen():
+    disks, task = task_of(10)
+    fit, counts = true_fit(disks, task)
+    assert unseen_odds(fit, counts) == 0.0
+
+
+def test_unseen_disks_move_probability_to_one_more():
+    _, task = task_of(6, "normal")
+    found = invert(task, np.random.default_rng(0))
+    found.unseen = 0.25
+    found.fits = {6: found.fits[6]}
+    shares = evidence_shares(found, np.arange(1.0, 21.0), temperature=1.0)
+    assert shares[6] == pytest.approx(0.2)
+
+
+def test_a_beam_stop_with_its_bar_is_found_and_dim_pixels_stay_open():
+    grid = published_grid(129)
+    rng = generator(5, "stop")
+    line = Beamline(grid, photons=3.0, beam_stop=7.0, bar=5.0)
+    shot = detect(intensity(place(9, Recipe(law="normal"), rng), line, 2000.0), line, rng)
+    ready = prepare(shot.counts)
+    assert not (ready.open_pixels & ~shot.open_pixels)[grid.radius() / grid.step[0] < 30].any()
+    assert (shot.open_pixels & ~ready.open_pixels).mean() < 0.01
