@@ -144,10 +144,13 @@ def candidates(seeds: Seeds, starts: NDArray[np.intp]) -> list[tuple[float, Floa
         found += [
             (float(scores[n]), positions[:n])
             for n in (2, 3)
-            if n < best and n < scores.size and scores[n] >= 0.6 * scores[best]
+            if n < best and n < scores.size and scores[n] >= 0.4 * scores[best]
         ]
     found.sort(key=lambda f: -f[0])
-    return found
+    # unequal pairs and triples are drowned by longer lists: the best of each comes second and third
+    early = [next((k for k, f in enumerate(found) if len(f[1]) == n), 0) for n in (2, 3)]
+    order = [0, *sorted(set(early) - {0}), *(set(range(1, len(found))) - set(early))]
+    return [found[k] for k in order]
 
 
 def _first_structure(positions: Floats, radius: float, scale: float) -> Structure:
@@ -165,10 +168,25 @@ class Plan:
     """How hard the search tries."""
 
     starts: int = 24
-    lists: int = 3
+    lists: int = 5
     moves: int = 8
     polish: int = 1
     """Least number of lists that must end in the same proved structure."""
+    batches: int = 2
+    """Sets of start vectors: the strongest, then others."""
+
+    @property
+    def quick(self) -> Plan:
+        """Return the plan of a first look under an assumption that may be wrong."""
+        return replace(self, lists=4, batches=1)
+
+
+def usual_plan(level: float, effort: int = 1) -> Plan:
+    """Return how hard to try at so many photons per pixel."""
+    few = level < 2 * BLIND
+    if effort > 1:
+        return Plan(24 * effort, 3 * effort, 16, max(effort, 2 if few else 1))
+    return Plan(starts=32, lists=6, moves=16, polish=2) if few else Plan()
 
 
 def _schedule(task: Task, counts: Counts) -> tuple[Counts, Counts, Counts]:
@@ -349,12 +367,12 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
     """
     counts = collect(task)
     if plan is None:
-        plan = Plan() if counts.level >= 2 * BLIND else Plan(starts=32, lists=6, moves=16, polish=2)
+        plan = usual_plan(counts.level)
     radius, scale, _ = form_factor_fit(task, law_scatter(task))
     flat = flatten(task, radius, scale)
     seeds = prepare_seeds(task, flat, radius, rng)
     outcome = Inversion(radius=radius, scale=scale, centre=task.centre)
-    for batch in _batches(seeds, plan, rng):
+    for batch in _batches(seeds, plan, rng)[: plan.batches]:
         _try_lists(candidates(seeds, batch), task, counts, outcome, plan)
         outcome.proved = bool(outcome.fits) and proved(outcome.best)
         if outcome.proved and outcome.agreeing >= plan.polish:

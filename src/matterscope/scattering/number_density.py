@@ -22,6 +22,7 @@ from matterscope.scattering.inversion import (
     invert,
     proved,
     unequal_starts,
+    usual_plan,
     visible_area,
 )
 from matterscope.scattering.levelling import Task, collect, form_factor_fit, law_average
@@ -113,11 +114,7 @@ def search(
     ready: Prepared, task: Task, settings: DensitySettings, rng: np.random.Generator
 ) -> tuple[Inversion, Task]:
     """Invert under the likeliest size law and centre; go on to the others until one is proved."""
-    plan = (
-        None
-        if settings.effort == 1
-        else Plan(24 * settings.effort, 3 * settings.effort, 16, settings.effort)
-    )
+    plan = usual_plan(ready.level, settings.effort)
     laws = [task.equal]
     if settings.size_law == "auto":
         equal, spread = (form_factor_fit(task, s)[2] for s in (0.0, task.scatter))
@@ -126,17 +123,33 @@ def search(
     best: tuple[Inversion, Task] | None = None
     for centre in centres:
         for law in laws:
-            trial = replace(task, centre=centre, equal=law)
-            found = invert_large(trial, rng, plan) if _large(trial) else invert(trial, rng, plan)
-            if best is None or _better(found, best[0]):
-                best = found, trial
-            if found.proved:
-                return weigh_laws(*best, settings.size_law == "auto")
+            look = plan if len(laws) == 1 else plan.quick
+            best = _attempt(replace(task, centre=centre, equal=law), rng, look, best, len(laws) > 1)
+            if best[0].proved:
+                return best
+        if best is not None and len(laws) > 1:
+            # a first look under both laws failed: all starts under the better one
+            best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
+            if best[0].proved:
+                return best
     assert best is not None
     found, trial = best
     if speckles_too_smooth(trial, found) and not _large(trial):
         return invert_blurred(trial, rng)
     return best
+
+
+def _attempt(
+    task: Task,
+    rng: np.random.Generator,
+    plan: Plan,
+    held: tuple[Inversion, Task] | None,
+    both: bool,
+) -> tuple[Inversion, Task]:
+    """Return the better of what is held and an inversion of this task."""
+    found = invert_large(task, rng, plan) if _large(task) else invert(task, rng, plan)
+    new = weigh_laws(found, task, both)
+    return new if held is None or _better(new[0], held[0]) else held
 
 
 def speckles_too_smooth(task: Task, inversion: Inversion) -> bool:
@@ -151,7 +164,7 @@ def _large(task: Task) -> bool:
     return bool(max(task.image.shape) > LARGE)
 
 
-def invert_large(task: Task, rng: np.random.Generator, plan: Plan | None) -> Inversion:
+def invert_large(task: Task, rng: np.random.Generator, plan: Plan) -> Inversion:
     """Invert every f-th pixel of an oversampled frame, then refine on all of its pixels.
 
     A sampled pixel obeys the same model exactly; a binned one would not.
@@ -194,7 +207,7 @@ def _better(found: Inversion, held: Inversion) -> bool:
 
 
 def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion, Task]:
-    """Fit a proved structure under the other size law too, and keep the law of the higher evidence."""
+    """Fit the structure under the other size law too; keep what is proved, then the higher evidence."""
     fit, counts = inversion.best, collect(task)
     if not (task.equal or both):
         return inversion, task
@@ -206,13 +219,14 @@ def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion,
     )
     tried = [refine(s, counts, free, steps=8, fisher=True) for s in starts]
     other = min(tried, key=lambda f: f.score)
-    if other.score > fit.score - 2.0 or not proved(other):
+    better = other.score < fit.score - 2.0 and proved(other) >= inversion.proved
+    if not (better or (proved(other) and not inversion.proved)):
         return inversion, task
     # numbers tried under the first law keep their distance from its best
     gain = fit.score - other.score
     kept = {n: replace(f, score=f.score - gain) for n, f in inversion.fits.items()}
     inversion.fits = kept | {start.count: other}
-    inversion.unseen = unseen_odds(other, counts)
+    inversion.unseen, inversion.proved = unseen_odds(other, counts), proved(other)
     return inversion, replace(task, equal=not task.equal)
 
 
