@@ -87,3 +87,55 @@ def test_agreeing_answers_raise_no_flag(tmp_path):
     path = tmp_path / "answers.json"
     path.write_text(json.dumps([stored(2.1, 0.001), stored(2.101, 0.001)]))
     assert not emitters.card(path).flagged("disagreement")
+
+
+def test_the_streams_of_an_array_are_those_of_its_sites(tmp_path):
+    made = emitters.simulate(
+        kind="array",
+        rows=6,
+        columns=6,
+        spectra=1,
+        streams=3,
+        duration=0.02,
+        seed=4,
+        artifacts=tmp_path,
+    )
+    truth = made.diagnostics["truth"]["streams"]
+    sites = pd.read_csv(tmp_path / "sites.csv").set_index("site")["emitters"]
+    assert len(truth) == 3
+    for site, stream in truth.items():
+        assert stream["emitters"] == sites[int(site)] > 0
+        assert (stream["g2_zero_ideal"] == 0) == (stream["emitters"] == 1)
+    path = next(tmp_path.glob("stream_000_*.ptu"))
+    assert emitters.convert(path, artifacts=tmp_path / "read")["photons"].value > 1000
+
+
+def test_one_card_for_each_site_and_one_for_the_array(tmp_path):
+    def about(source, name, value, capability):
+        return stored(value, 0.01, capability, name) | {"input": {"source": source, "selector": ""}}
+
+    path = tmp_path / "answers.json"
+    answers = [
+        about("map.h5", "emitters_per_site", 0.8, "emitters map"),
+        about("spectrum_000_site_3.npz", "zpl_energy", 2.1, "emitters spectrum"),
+        about("stream_000_site_3.ptu", "g2_zero", 0.1, "emitters g2"),
+        about("spectrum_001_site_7.npz", "zpl_energy", 2.2, "emitters spectrum"),
+    ]
+    path.write_text(json.dumps(answers))
+    array, third, seventh = emitters.card(path, each="site")
+    assert (array.input.source, third.input.source, seventh.input.source) == (
+        "array",
+        "site 3",
+        "site 7",
+    )
+    assert third["zpl_energy"].value == 2.1
+    assert third["g2_zero"].value == 0.1
+    assert array.tables["sites"]["zpl_energy"].tolist() == [2.1, 2.2]
+    assert "zpl_energy" not in array.quantities
+
+
+def test_stored_answers_are_evidence_enough(tmp_path):
+    path, library = tmp_path / "answers.json", tmp_path / "library.csv"
+    path.write_text(json.dumps([stored(2.1, 0.001)]))
+    pd.DataFrame({"defect": list("abcd"), "zpl": [2.1, 3.0, 1.2, 0.8]}).to_csv(library, index=False)
+    assert emitters.identify(path, library=str(library))["identity"].value == "a"

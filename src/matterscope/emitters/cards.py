@@ -18,7 +18,7 @@ from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.pictures import Panel, Picture, mark, points
 from matterscope.core.quantities import QUANTITIES
-from matterscope.emitters.result_tables import answers
+from matterscope.emitters.result_tables import answers, site_of, subject
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import CardSettings
@@ -44,30 +44,120 @@ class Entry:
 
 
 def join_answers(inputs: list[Input], settings: CardSettings, call: Call) -> list[Estimate]:
-    """Join answers into one card, or one card for each emitter that the answers name."""
+    """Join answers into one card, one for each thing, or one for each site and one for the array."""
     entries: dict[str, list[Entry]] = {}
     flags: dict[str, list[dict[str, str]]] = {}
     for given in inputs:
         for answer in _stored(given):
-            about = answer.get("input", {})
-            name = settings.name or "emitter"
-            if settings.each == "selector":
-                name = (
-                    f"{Path(str(about.get('source', ''))).name} {about.get('selector', '')}".strip()
-                )
-            capability = str(answer.get("capability", ""))
+            name = _about(answer, settings)
+            source = str(answer.get("input", {}).get("source", given.source))
             for quantity, stored in answer["quantities"].items():
-                entries.setdefault(name, []).append(
-                    Entry(quantity, stored, capability, str(about.get("source", given.source)))
-                )
+                entry = Entry(quantity, stored, str(answer.get("capability", "")), source)
+                entries.setdefault(name, []).append(entry)
             flags.setdefault(name, []).extend(answer.get("flags", []))
     if not entries:
         raise SchemaError(
             "no answers were given", expected="estimates.json of runs, or files made with --json"
         )
-    cards = [_card(name, found, flags[name], settings) for name, found in entries.items()]
+    wanted = {n: _ARRAY if n == _whole(settings) else _WANTED for n in entries}
+    if settings.each != "site":
+        wanted = dict.fromkeys(entries, _WANTED)
+    cards = [
+        _card(name, found, flags[name], settings, wanted[name]) for name, found in entries.items()
+    ]
+    if settings.each == "site":
+        _gather_sites(cards, _whole(settings))
     call.progress(len(cards), len(cards), "cards")
     return cards
+
+
+def _whole(settings: CardSettings) -> str:
+    return settings.name or "array"
+
+
+def _about(answer: dict[str, Any], settings: CardSettings) -> str:
+    """Return the name of the card that an answer belongs to."""
+    if settings.each == "selector":
+        return subject(answer)
+    if settings.each == "site":
+        site = site_of(answer)
+        return f"site {site}" if site else _whole(settings)
+    return settings.name or "emitter"
+
+
+SITE_COLUMNS = {
+    # column of the array's table: quantity of a site's card, units
+    "zpl_energy": "eV",
+    "zpl_width": "meV",
+    "debye_waller": "1",
+    "g2_zero": "1",
+    "verdict": "1",
+    "antibunching_time": "ns",
+    "lifetime": "ns",
+    "thermal_verdict": "1",
+    "identity": "1",
+}
+
+
+def _gather_sites(cards: list[Estimate], whole: str) -> None:
+    """Put the table and the picture of all sites on the array's card, which comes first."""
+    sites = [c for c in cards if c.input.source != whole]
+    array = next((c for c in cards if c.input.source == whole), None)
+    if array is None or not sites:
+        return
+    cards.sort(key=lambda c: c is not array)
+    rows = [
+        {"site": c.input.source.removeprefix("site ")}
+        | {n: c.quantities[n].value for n in SITE_COLUMNS if n in c.quantities}
+        | {f"{n}_sigma": c.quantities[n].sigma for n in SITE_COLUMNS if n in c.quantities}
+        for c in sites
+    ]
+    table = pd.DataFrame(rows).dropna(axis=1, how="all")
+    table.attrs["units"] = {
+        c: SITE_COLUMNS.get(c.removesuffix("_sigma"), "1") for c in map(str, table.columns)
+    }
+    array.tables["sites"] = table
+    for name, quantity in (("verdict", "verdicts"), ("thermal_verdict", "thermal_verdicts")):
+        if name in table:
+            array.diagnostics[quantity] = table[name].value_counts().to_dict()
+    array.pictures.insert(0, _sites_picture(sites, whole))
+
+
+def _sites_picture(sites: list[Estimate], whole: str) -> Picture:
+    """Return line centre, width and g2(0) of every site with 90 % intervals."""
+    panels = []
+    for name, label, level in (
+        ("zpl_energy", "line centre (eV)", None),
+        ("zpl_width", "line width (meV)", None),
+        ("g2_zero", "g²(0)", 0.5),
+    ):
+        known = [
+            (k, c.quantities[name], band)
+            for k, c in enumerate(sites)
+            if name in c.quantities
+            and c.quantities[name].value is not None
+            and (band := c.quantities[name].interval(0.9)) is not None
+        ]
+        if not known:
+            continue
+        value = np.array([float(str(q.value)) for _, q, _ in known])
+        low = np.array(
+            [v if b.low is None else b.low for v, (_, _, b) in zip(value, known, strict=True)]
+        )
+        high = np.array(
+            [v if b.high is None else b.high for v, (_, _, b) in zip(value, known, strict=True)]
+        )
+        drawn = points([k for k, _, _ in known], value, "90 % interval", y_low=low, y_high=high)
+        line = [] if level is None else [mark(y=[level], label="½")]
+        panels.append(Panel([drawn, *line], "site", label))
+    return Picture(
+        "sites",
+        f"{whole}: {len(sites)} sites",
+        panels or [Panel([mark(y=[0.0])], "", "")],
+        caption="Every site that has an answer of its own, in the order of the table; bars are 90 % intervals.",
+        height=2.0 + 1.4 * len(panels),
+        width=8.0,
+    )
 
 
 def _stored(given: Input) -> list[dict[str, Any]]:
@@ -82,11 +172,14 @@ def _stored(given: Input) -> list[dict[str, Any]]:
 
 
 def _card(
-    name: str, entries: list[Entry], flags: list[dict[str, str]], settings: CardSettings
+    name: str,
+    entries: list[Entry],
+    flags: list[dict[str, str]],
+    settings: CardSettings,
+    wanted: dict[str, tuple[str, ...]],
 ) -> Estimate:
-    estimate = Estimate(
-        "emitters card", InputRef(name, f"{len({e.capability for e in entries})} answers")
-    )
+    estimate = Estimate("emitters card", InputRef(name, ""))
+    estimate.diagnostics["answers"] = sorted({e.capability for e in entries})
     rows = []
     for quantity in dict.fromkeys(e.name for e in entries):
         same = [e for e in entries if e.name == quantity and e.stored.get("value") is not None]
@@ -118,7 +211,7 @@ def _card(
         v: estimate.quantities[v].value for v in VERDICTS if v in estimate.quantities
     }
     missing = [
-        what for what, names in _WANTED.items() if not any(n in estimate.quantities for n in names)
+        what for what, names in wanted.items() if not any(n in estimate.quantities for n in names)
     ]
     if missing:
         estimate.flag(
@@ -138,6 +231,11 @@ _WANTED = {
     "line": ("zpl_energy", "centre_mean"),
     "lifetime": ("lifetime", "antibunching_time"),
     "identity": ("identity",),
+}
+_ARRAY = {
+    "map": ("emitters_per_site", "sites_found"),
+    "population of lines": ("centre_mean",),
+    "conversion yield": ("conversion_yield",),
 }
 
 

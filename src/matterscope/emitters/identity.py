@@ -20,7 +20,7 @@ from matterscope.core.errors import ConfigError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, bars, line, mark, points
-from matterscope.emitters.result_tables import answers
+from matterscope.emitters.result_tables import answers, subject
 from matterscope.io.defect_libraries import COLUMNS, read_library
 from matterscope.io.tables import read_table
 
@@ -154,20 +154,15 @@ def identify_emitter(inputs: list[Input], settings: IdentifySettings, call: Call
     if len(sound) < 2:
         raise SchemaError("the library has no sound rows", where=str(path))
     library = make_library(sound)
-    cases = [_from_settings(settings)]
-    names = [InputRef("evidence", "", "")]
+    cases, names = [], []
+    if not inputs:
+        cases, names = [_from_settings(settings)], [InputRef("evidence", "", "")]
     for given in inputs:
         if given.path is None:
             continue
         for k, answer in enumerate(answers(given.path)):
             cases.append(_from_answer(answer, settings))
-            names.append(
-                InputRef(
-                    given.source, str(answer.get("input", {}).get("selector") or k), given.sha256
-                )
-            )
-    if inputs:
-        cases, names = cases[1:], names[1:]
+            names.append(InputRef(given.source, subject(answer) or str(k), given.sha256))
     found = []
     for case, ref in zip(cases, names, strict=True):
         estimate = _rank(case, library, settings, call, ref)

@@ -1,11 +1,12 @@
-"""Make an array of emitters, its map, or spectra, each with its truth beside it.
+"""Make an array of emitters, its map, spectra and photon streams, each with its truth beside it.
 
-In: the settings of `emitters simulate`. Out: files (HDF5 map, NPZ spectra, CSV truths) and an estimate
-that states the truth.
+In: the settings of `emitters simulate`. Out: files (HDF5 map, NPZ spectra, photon streams, CSV truths)
+and an estimate that states the truth.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,13 @@ from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, image, line, points
 from matterscope.core.schema import measurement
+from matterscope.emitters.made_streams import (
+    detection_of,
+    excitation_of,
+    levels_of,
+    write_stream,
+)
+from matterscope.emitters.sources import simulate_site
 from matterscope.emitters.twin import (
     Array,
     Design,
@@ -27,6 +35,8 @@ from matterscope.emitters.twin import (
 from matterscope.io import write
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from matterscope.emitters.settings import SimulateSettings
 
 MADE = "made by the simulation: exact"
@@ -75,21 +85,75 @@ def make_map(settings: SimulateSettings, call: Call) -> list[Estimate]:
 
 
 def make_whole(settings: SimulateSettings, call: Call) -> list[Estimate]:
-    """Make the map of an array and the spectra of sites with one emitter."""
-    rng = call.rng("array")
-    array = make_array(design_of(settings), rng)
-    single = array.sites.loc[array.sites["emitters"] == 1, "site"].to_numpy()
-    chosen = array.emitters[array.emitters["site"].isin(single)].head(settings.spectra)
+    """Make the map of an array, and spectra and photon streams of its first occupied sites."""
+    array = make_array(design_of(settings), call.rng("array"))
     estimate = _array_answer(array, settings)
     _keep(estimate, call, "map.h5", array_map(array))
     _keep(estimate, call, "sites.csv", array.sites)
     _keep(estimate, call, "emitters.csv", array.emitters)
-    wavelength = spectrum_axis()
-    frames = _spectra(wavelength, chosen, settings, call.rng("spectra"))
-    for k, (site, counts) in enumerate(zip(chosen["site"], frames, strict=True)):
-        _keep(estimate, call, f"spectrum_{k:03d}_site_{int(site)}.npz", (wavelength, counts))
+    wavelength, rng, frames = spectrum_axis(), call.rng("spectra"), []
+    sites = occupied_sites(array, max(settings.spectra, settings.streams))
+    for k, site in enumerate(sites[: settings.spectra]):
+        counts = site_frames(array, site, settings, rng)
+        _keep(estimate, call, f"spectrum_{k:03d}_site_{site}.npz", (wavelength, counts))
+        frames.append(counts)
+    for k, site in enumerate(sites[: settings.streams]):
+        path = call.artifact(f"stream_{k:03d}_site_{site}.{settings.format}")
+        stream = site_stream(array, site, settings, call.rng(f"stream {site}"))
+        write_stream(stream, path)
+        _note(estimate, path)
+        truth = {n: stream.attrs["truth"][n] for n in ("g2_zero", "g2_zero_ideal", "emitters")}
+        estimate.diagnostics["truth"].setdefault("streams", {})[str(site)] = truth
+        call.progress(k + 1, settings.streams, "streams")
     estimate.pictures += [_map_picture(array), _spectra_picture(wavelength, frames)]
     return [estimate]
+
+
+def occupied_sites(array: Array, most: int) -> list[int]:
+    """Return the first sites that hold at least one emitter."""
+    held = array.sites.loc[array.sites["emitters"] > 0, "site"]
+    return [int(s) for s in held.head(most)]
+
+
+def site_frames(
+    array: Array, site: int, settings: SimulateSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Return two frames of the light of all emitters of a site, counts of shape (2, pixels)."""
+    mean = np.full(spectrum_axis().size, 600.0)
+    for e in array.emitters[array.emitters["site"] == site].itertuples():
+        photons = settings.photons * e.peak / settings.peak
+        mean = mean + expected_spectrum(
+            spectrum_axis(),
+            e.centre,
+            e.width,
+            settings.debye_waller,
+            photons,
+            instrument=INSTRUMENT,
+            offset=0.0,
+        )
+    return spectrum_frames(np.stack([mean / 2 + 300] * 2), rng, cosmics=settings.cosmics)[0]
+
+
+def site_stream(
+    array: Array, site: int, settings: SimulateSettings, rng: np.random.Generator
+) -> xr.Dataset:
+    """Return the photons of all emitters of a site, each as bright as in the map."""
+    levels, light = levels_of(settings), excitation_of(settings)
+    held = array.emitters.loc[array.emitters["site"] == site, "peak"]
+    rate = settings.efficiency * levels.emission_rate()
+    if light.period:
+        rate = settings.efficiency * light.excitation / light.period
+    share = settings.background
+    return simulate_site(
+        tuple(held / settings.peak),
+        settings.duration,
+        rng,
+        rate=rate,
+        background_rate=rate * share / (1 - share),
+        levels=levels,
+        detection=detection_of(settings),
+        excitation=light,
+    )
 
 
 def make_spectra(settings: SimulateSettings, call: Call) -> list[Estimate]:
@@ -192,7 +256,11 @@ def _keep(estimate: Estimate, call: Call, name: str, what: object) -> None:
         np.savez(path, wavelength=what[0], counts=what[1])
     else:
         write(what, path)
-    estimate.diagnostics["artifacts"].append({"path": name, "sha256": sha256_of(path)})
+    _note(estimate, path)
+
+
+def _note(estimate: Estimate, path: Path) -> None:
+    estimate.diagnostics["artifacts"].append({"path": path.name, "sha256": sha256_of(path)})
 
 
 def _map_picture(array: Array) -> Picture:

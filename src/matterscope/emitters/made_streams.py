@@ -19,6 +19,8 @@ from matterscope.emitters.sources import PRESETS, Detection, Excitation, simulat
 from matterscope.physics.rates import ThreeLevels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
     from matterscope.emitters.settings import SimulateSettings
@@ -26,23 +28,21 @@ if TYPE_CHECKING:
 MADE = "made by the simulation: exact"
 
 
-def make_stream(settings: SimulateSettings, call: Call) -> list[Estimate]:
-    """Simulate the stream, write it, answer with its path and its truth."""
-    base = PRESETS[settings.preset]
-    levels = replace(
-        base.levels,
-        **{
-            name: value
-            for name, value in {
-                "pump": settings.pump,
-                "emission": settings.emission,
-                "shelving": settings.shelving,
-                "deshelving": settings.deshelving,
-            }.items()
-            if value is not None
-        },
-    )
-    detection = Detection(
+def levels_of(settings: SimulateSettings) -> ThreeLevels:
+    """Return the rates of the settings."""
+    given = {
+        "pump": settings.pump,
+        "emission": settings.emission,
+        "shelving": settings.shelving,
+        "deshelving": settings.deshelving,
+    }
+    known = {name: value for name, value in given.items() if value is not None}
+    return replace(PRESETS[settings.preset].levels, **known)
+
+
+def detection_of(settings: SimulateSettings) -> Detection:
+    """Return the detectors of the settings."""
+    return Detection(
         efficiency=settings.efficiency,
         background=settings.background,
         jitter=settings.jitter * 1e-12,
@@ -50,18 +50,27 @@ def make_stream(settings: SimulateSettings, call: Call) -> list[Estimate]:
         delay=settings.delay * 1e-9,
         after_flash=settings.after_flash,
     )
-    excitation = Excitation(
+
+
+def excitation_of(settings: SimulateSettings) -> Excitation:
+    """Return how the settings drive the emitter."""
+    return Excitation(
         period=settings.period * 1e-9,
         excitation=settings.excitation,
         blink_on=settings.blink_on,
         blink_off=settings.blink_off,
     )
+
+
+def make_stream(settings: SimulateSettings, call: Call) -> list[Estimate]:
+    """Simulate the stream, write it, answer with its path and its truth."""
+    levels = levels_of(settings)
     stream = simulate_stream(
         [levels] * (len(settings.brightness) or settings.emitters),
         settings.duration,
         call.rng("stream"),
-        detection=detection,
-        excitation=excitation,
+        detection=detection_of(settings),
+        excitation=excitation_of(settings),
         brightness=_relative(settings.brightness),
     )
     return [_answer(stream, levels, settings, call)]
@@ -72,12 +81,9 @@ def _relative(brightness: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(b / max(brightness) for b in brightness)
 
 
-def _answer(
-    stream: xr.Dataset, levels: ThreeLevels, settings: SimulateSettings, call: Call
-) -> Estimate:
-    name = f"stream.{settings.format}"
-    path = call.artifact(name)
-    if settings.format == "ptu":
+def write_stream(stream: xr.Dataset, path: Path) -> None:
+    """Write a stream in the format of the file's ending."""
+    if path.suffix == ".ptu":
         from matterscope.io.picoquant_writing import write_ptu
 
         write_ptu(stream, path)
@@ -85,6 +91,14 @@ def _answer(
         from matterscope.io.photons import write
 
         write(stream, path)
+
+
+def _answer(
+    stream: xr.Dataset, levels: ThreeLevels, settings: SimulateSettings, call: Call
+) -> Estimate:
+    name = f"stream.{settings.format}"
+    path = call.artifact(name)
+    write_stream(stream, path)
     truth = stream.attrs["truth"]
     digest = sha256_of(path)
     estimate = Estimate("emitters simulate", InputRef("simulated", "stream"))

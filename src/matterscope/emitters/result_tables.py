@@ -55,6 +55,25 @@ def answers(path: Path) -> list[dict[str, Any]]:
     return list(found)
 
 
+def subject(answer: dict[str, Any]) -> str:
+    """Return what an answer is about: the name of its source, and which part of it."""
+    about = answer.get("input", {})
+    name = Path(str(about.get("source", ""))).name
+    return f"{name} {about.get('selector') or ''}".strip()
+
+
+def site_of(answer: dict[str, Any]) -> str:
+    """Return the site that an answer is about, told from its subject, or nothing.
+
+    Examples
+    --------
+    >>> site_of({"input": {"source": "run/stream_003_site_17.ptu"}}), site_of({"input": {}})
+    ('17', '')
+    """
+    found = re.search(r"site[ _-]*(\d+)", subject(answer))
+    return found.group(1) if found else ""
+
+
 def gather(inputs: Sequence[Input]) -> pd.DataFrame:
     """Return one row an emitter: name, centre, centre_sigma, width, width_sigma (eV), temperature (K)."""
     parts = []
@@ -77,10 +96,9 @@ def _from_answers(path: Path) -> pd.DataFrame:
         q = answer["quantities"]
         if q.get("zpl_energy", {}).get("value") is None:
             continue
-        source = answer.get("input", {})
         rows.append(
             {
-                "name": f"{Path(str(source.get('source', path.name))).name} {source.get('selector') or k}".strip(),
+                "name": subject(answer) or f"{path.name} {k}",
                 "centre": q["zpl_energy"]["value"],
                 "centre_sigma": q["zpl_energy"].get("sigma"),
                 "width": 1e-3 * (q.get("zpl_width", {}).get("value") or np.nan),

@@ -167,7 +167,12 @@ class SimulateSettings(Settings):
     emitters_per_site: float = option(1.0, "Mean number of implanted emitters.", gt=0, le=10)
     native_density: float = option(0.0, "Emitters that were not implanted.", units="1/µm²", ge=0)
     peak: float = option(40.0, "Height of one emitter in the map.", units="counts", gt=0)
-    spectra: int = option(6, "Number of made spectra.", ge=1, le=1000)
+    spectra: int = option(
+        6, "Number of made spectra; of an array, those of its first occupied sites.", ge=1, le=1000
+    )
+    streams: int = option(
+        3, "Photon streams of the same sites of a made array; each lasts --duration.", ge=0, le=1000
+    )
     centre: float = option(2.0989, "Mean line centre.", units="eV", gt=1.7, lt=2.25)
     centre_scatter: float = option(9.6, "Scatter of the centres.", units="meV", ge=0)
     width: float = option(25.2, "Lorentzian full width.", units="meV", gt=0, le=100)
@@ -331,6 +336,7 @@ class CardSettings(Settings):
     """Settings of `emitters card`."""
 
     name: str = option("", "Name of the emitter or array on the card.")
-    each: Literal["all", "selector"] = option(
-        "all", "One card for all answers, or one for each thing that they are about."
+    each: Literal["all", "selector", "site"] = option(
+        "all",
+        "One card for all answers, one for each thing that they are about, or one for each site (the number after 'site' in the file's name) and one for the array.",
     )
