@@ -34,6 +34,7 @@ MEMBERS = ("vegard-process", "smooth-process", "joint-process", "logarithmic-pro
 LEFT_OUT_BLOCKS = 10
 """Rows are left out in tenths for weights and calibration: leave-one-out flatters processes whose
 hyper-parameters have seen the row and whose nearest neighbours stay in."""
+TREE_FOLDS = 5
 SMALLEST_WEIGHT = 0.01
 ODD_WEIGHT = 0.5
 """A training row whose noise weight is below is not taken at its word as an end member."""
@@ -224,8 +225,8 @@ class AlloyModel:
         blocks: NDArray[np.integer],
     ) -> Member:
         if kind == "trees":
-            forest, out_of_bag = grow(features, target, self.seed)
-            return Member(kind, None, forest, out_of_bag, np.zeros(len(target)))
+            forest, left_out = grow(features, target, self.seed, blocks % TREE_FOLDS)
+            return Member(kind, None, forest, left_out, np.zeros(len(target)))
         terms = VEGARD_TERMS + bowing_terms(mixed)
         if "joint" in kind:
             terms = JOINT_TERMS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from matterscope.materials.model_choice import model_for
 from matterscope.materials.rules import Rule, parse_rules, resolve_property
 from matterscope.materials.settings import ScreenSettings
 from matterscope.materials.spaces import Space
-from matterscope.materials.streaming import Plan, chunk_unit, site_table
+from matterscope.materials.streaming import Plan, SiteTable, chunk_unit, site_table
+from matterscope.materials.students import teach, too_large
 
 Array = NDArray[np.float64]
 
@@ -82,17 +84,38 @@ def make_plan(
     folder = call.artifact("screen")
     if settings.keep != "none":
         require("pyarrow", "writing Parquet")
-    tables = []
+    tables: list[SiteTable | None] = []
+    taught = [n for n in names if too_large(model, space, n)]
     for done, name in enumerate(names):
-        tables.append(site_table(model, name, space))
+        tables.append(None if name in taught else site_table(model, name, space))
         call.progress(done + 1, len(names), "properties tabulated")
-    axes, ranges = _map_axes(names, tables, rank_by)
+    student = teach(model, taught, space, call) if taught else None
     plan = Plan(
         space, tuple(names), tuple(tables), tuple(rules),
         error_correlation(model, [r.name for r in rules]), tuple(objectives), rank_by,
-        settings.minimum_probability, settings.keep, str(folder), axes, ranges,
+        settings.minimum_probability, settings.keep, str(folder), student=student,
     )  # fmt: skip
-    return plan, assumed
+    axes, ranges = _map_axes(plan)
+    return replace(plan, map_axes=axes, map_ranges=ranges), [*assumed, *student_notes(plan, model)]
+
+
+def student_notes(plan: Plan, model: AlloyModel) -> list[tuple[str, str, str]]:
+    """Return a flag that says which properties a student answers, and with what error."""
+    if plan.student is None:
+        return []
+    shares = []
+    for name, error in zip(plan.student.names, plan.student.error, strict=True):
+        value, _ = model.models[name].left_out()
+        own = float(np.sqrt(np.mean((value - model.models[name].target) ** 2)))
+        shares.append(f"{name} {error:.3g} ({100 * error / own:.0f} % of the model's own)")
+    return [
+        (
+            "answered-by-a-student",
+            "every site is mixed in training and in the search: networks taught by the model answer for it; their "
+            "error is part of every σ: " + ", ".join(shares),
+            "materials predict asks the model itself",
+        )
+    ]
 
 
 def _available(texts: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -126,20 +149,14 @@ def _default_rank(names: Sequence[str]) -> str:
 
 
 def _map_axes(
-    names: Sequence[str], tables: Sequence[Any], rank_by: str
+    plan: Plan,
 ) -> tuple[tuple[str, str, str], tuple[tuple[float, float], tuple[float, float]]]:
-    chosen = []
-    for word in ("gap", "decomposition"):
-        try:
-            chosen.append(resolve_property(word, names))
-        except ConfigError:
-            return ("", "", ""), ((0.0, 1.0), (0.0, 1.0))
-    ranges = []
-    for name in chosen:
-        value = tables[list(names).index(name)].value
-        ranges.append((float(value.min()), float(value.max()) + 1e-6))
-    colour = rank_by or chosen[0]
-    return (chosen[0], chosen[1], colour), (ranges[0], ranges[1])
+    try:
+        x, y = (resolve_property(word, plan.names) for word in ("gap", "decomposition"))
+    except ConfigError:
+        return ("", "", ""), ((0.0, 1.0), (0.0, 1.0))
+    (x_low, x_high, _), (y_low, y_high, _) = plan.reach(x), plan.reach(y)
+    return (x, y, plan.rank_by or x), ((x_low, x_high + 1e-6), (y_low, y_high + 1e-6))
 
 
 def error_correlation(model: AlloyModel, names: Sequence[str]) -> Array:

@@ -20,6 +20,7 @@ from matterscope.materials.compositions import SITES
 from matterscope.materials.frontiers import pareto_front
 from matterscope.materials.rules import Rule, joint_draws, joint_probability
 from matterscope.materials.spaces import Space
+from matterscope.materials.students import Student
 
 Single = NDArray[np.float32]
 
@@ -94,7 +95,8 @@ class Plan:
 
     space: Space
     names: tuple[str, ...]
-    tables: tuple[SiteTable, ...]
+    tables: tuple[SiteTable | None, ...]
+    """None for the properties that `student` answers."""
     rules: tuple[Rule, ...]
     correlation: NDArray[np.float64]
     objectives: tuple[tuple[str, float], ...]
@@ -106,6 +108,16 @@ class Plan:
     folder: str
     map_axes: tuple[str, str, str] = ("", "", "")
     map_ranges: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 1.0), (0.0, 1.0))
+    student: Student | None = None
+
+    def reach(self, name: str) -> tuple[float, float, float]:
+        """Return the lowest and highest value of a property and its spread."""
+        table = self.tables[self.names.index(name)]
+        if table is not None:
+            return float(table.value.min()), float(table.value.max()), float(table.value.std())
+        assert self.student is not None
+        place = self.student.names.index(name)
+        return tuple(float(v[place]) for v in (self.student.low, self.student.high, self.student.spread))  # type: ignore[return-value]  # fmt: skip
 
     @property
     def pairs(self) -> int:
@@ -130,7 +142,11 @@ def evaluate(plan: Plan, first: int, last: int) -> tuple[Single, Single]:
     values, sigmas = np.empty(shape, np.float32), np.empty(shape, np.float32)
     weights = [(g.unrank(np.arange(g.size)) / g.steps).astype(np.float32) for g in plan.space.grids]
     impurity = [2.0 * (1.0 - (w**2).sum(1)) for w in weights]
+    if plan.student is not None:
+        _ask_student(plan, first, last, values, sigmas)
     for t, table in enumerate(plan.tables):
+        if table is None:
+            continue
         start = first
         while start < last:
             a, b = divmod(start, n_b)
@@ -143,6 +159,20 @@ def evaluate(plan: Plan, first: int, last: int) -> tuple[Single, Single]:
             np.hypot(sigmas[t, rows], np.sqrt(extra), out=sigmas[t, rows])
             start = stop
     return values, sigmas
+
+
+def _ask_student(plan: Plan, first: int, last: int, values: Single, sigmas: Single) -> None:
+    """Fill in the properties of the student for the pairs first … last − 1."""
+    assert plan.student is not None
+    n_b, n_x = plan.space.grids[1].size, plan.space.grids[2].size
+    pairs = np.repeat(np.arange(first, last), n_x)
+    x = np.tile(np.arange(n_x), last - first)
+    value, sigma = plan.student.rows(pairs // n_b, pairs % n_b, x)
+    plan.student.correct_ends(pairs * n_x + x, value)
+    for place, name in enumerate(plan.student.names):
+        t = plan.names.index(name)
+        values[t] = value[:, place].reshape(values.shape[1:])
+        sigmas[t] = sigma[:, place].reshape(sigmas.shape[1:])
 
 
 def _contract(

@@ -67,17 +67,29 @@ def lookup(plan: Plan, counts: Counts) -> tuple[Array, Array]:
     """Return values and σ of compounds given as counts, shape (n, properties), from the plan's tables."""
     grids = dict(zip(SITES, plan.space.grids, strict=True))
     shares = {s: counts[s] / grids[s].steps for s in SITES}
+    place = {s: grids[s].rank(counts[s]) for s in SITES}
+    taught: dict[str, tuple[Array, Array]] = {}
+    if plan.student is not None:
+        known = [v.astype(float) for v in plan.student.rows(*(place[s] for s in SITES))]
+        taught = {n: (known[0][:, i], known[1][:, i]) for i, n in enumerate(plan.student.names)}
     values, sigmas = [], []
-    for table in plan.tables:
-        weights = {s: shares[s] if s in table.interpolated else None for s in SITES}
-        rows = {s: None if s in table.interpolated else grids[s].rank(counts[s]) for s in SITES}
-        found = [_gather(grid, rows, weights) for grid in (table.value, table.sigma)]
-        variance = sum(
-            (table.bowing**2 * 2.0 * (1.0 - (shares[s] ** 2).sum(1)) for s in table.interpolated),
-            np.zeros(len(shares["A"])),
-        )
-        values.append(found[0])
-        sigmas.append(np.hypot(found[1], np.sqrt(np.maximum(variance, 0.0))))
+    for name, table in zip(plan.names, plan.tables, strict=True):
+        if table is None:
+            value, sigma = taught[name]
+        else:
+            weights = {s: shares[s] if s in table.interpolated else None for s in SITES}
+            rows = {s: None if s in table.interpolated else place[s] for s in SITES}
+            value, sigma = (_gather(grid, rows, weights) for grid in (table.value, table.sigma))
+            variance = sum(
+                (
+                    table.bowing**2 * 2.0 * (1.0 - (shares[s] ** 2).sum(1))
+                    for s in table.interpolated
+                ),
+                np.zeros(len(shares["A"])),
+            )
+            sigma = np.hypot(sigma, np.sqrt(np.maximum(variance, 0.0)))
+        values.append(value)
+        sigmas.append(sigma)
     return np.column_stack(values), np.column_stack(sigmas)
 
 
@@ -140,7 +152,7 @@ def _evolved(
 ) -> tuple[Counts, list[str]]:
     where = [plan.names.index(n) for n, _ in plan.objectives]
     signs = np.array([s for _, s in plan.objectives])
-    spread = np.array([float(plan.tables[w].value.std()) + 1e-9 for w in where])
+    spread = np.array([plan.reach(n)[2] + 1e-9 for n, _ in plan.objectives])
 
     def score(counts: Counts) -> Array:
         values, sigmas = lookup(plan, counts)
