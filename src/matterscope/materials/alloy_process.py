@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from matterscope.materials.compositions import SITES
@@ -41,6 +42,12 @@ def take(fractions: Fractions, rows: NDArray[np.integer]) -> Fractions:
     """Return the given rows of each site's fractions."""
     a, b, x = (f[rows] for f in fractions)
     return a, b, x
+
+
+def inverse_of(factor: Array) -> Array:
+    """Return (L Lᵀ)⁻¹ of a lower Cholesky factor L."""
+    lower, _ = dpotri(factor, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
 
 
 def mixed_sites(fractions: Fractions) -> tuple[str, ...]:
@@ -101,7 +108,7 @@ class AlloyProcess:
         kernel = self.kernel(self.fractions, self.fractions)
         noise = np.exp(self.theta[-1]) / self.weights + JITTER
         factor = cholesky(kernel.matrix(self.theta[:-1]) + np.diag(noise), lower=True)
-        inverse = cho_solve((factor, True), np.eye(len(z)))
+        inverse = inverse_of(factor)
         self._state = {"factor": factor, "alpha": inverse @ z, "inverse": inverse}
         return self
 
@@ -135,7 +142,6 @@ class AlloyProcess:
 
     def _optimise(self, kernel: Kernel, z: Array, iterations: int) -> Array:
         centre, spread = self._prior()
-        identity = np.eye(len(z))
 
         def objective(theta: Array) -> tuple[float, Array]:
             covariance, pullback = kernel.value_and_pullback(theta[:-1])
@@ -145,7 +151,7 @@ class AlloyProcess:
                 factor = cholesky(covariance, lower=True, check_finite=False)
             except np.linalg.LinAlgError:
                 return 1e10, np.zeros_like(theta)
-            inverse = cho_solve((factor, True), identity, check_finite=False)
+            inverse = inverse_of(factor)
             alpha = inverse @ z
             loss = 0.5 * z @ alpha + np.log(np.diag(factor)).sum()
             weight = 0.5 * (inverse - np.outer(alpha, alpha))

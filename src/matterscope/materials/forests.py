@@ -81,14 +81,14 @@ def grow(
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
-    def fitted(rows: NDArray[np.bool_]) -> ExtraTreesRegressor:
-        model = ExtraTreesRegressor(trees, max_features=FEATURE_SHARE, random_state=seed)
+    def fitted(rows: NDArray[np.bool_], count: int) -> ExtraTreesRegressor:
+        model = ExtraTreesRegressor(count, max_features=FEATURE_SHARE, random_state=seed)
         return model.fit(features[rows], target[rows])
 
     left_out = np.empty(len(target))
     for fold in np.unique(folds):
-        left_out[folds == fold] = fitted(folds != fold).predict(features[folds == fold])
-    return as_arrays(fitted(np.ones(len(target), dtype=bool)).estimators_), left_out
+        left_out[folds == fold] = fitted(folds != fold, trees // 2).predict(features[folds == fold])
+    return as_arrays(fitted(np.ones(len(target), dtype=bool), trees).estimators_), left_out
 
 
 def as_arrays(estimators: Sequence[Any]) -> Forest:

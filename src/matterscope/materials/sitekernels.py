@@ -145,6 +145,7 @@ class SiteKernel:
         self.left, back_left = np.unique(left, axis=0, return_inverse=True)
         self.right, back_right = np.unique(right, axis=0, return_inverse=True)
         self.back = (np.ravel(back_left), np.ravel(back_right))
+        self._members: tuple[Array, Array] | None = None
         self._kinds = squared_distances(basis.kinds(self.left), basis.kinds(self.right))
         ends = basis.end_members
         one, two, pure = (basis.features(u) for u in (self.left, self.right, ends))
@@ -185,11 +186,14 @@ class SiteKernel:
 
     def gather(self, weight: Array) -> Array:
         """Return the sums of `weight` over rows of equal composition: the transpose of `expand`."""
-        rows = np.zeros((len(self.left), weight.shape[1]))
-        np.add.at(rows, self.back[0], weight)
-        total = np.zeros((len(self.left), len(self.right)))
-        np.add.at(total.T, self.back[1], rows.T)
-        return total
+        # as products with indicator matrices: many times faster than adding at indices
+        if self._members is None:
+            one, two = (
+                np.equal.outer(np.arange(len(rows)), back).astype(float)
+                for rows, back in zip((self.left, self.right), self.back, strict=True)
+            )
+            self._members = (one, two.T)
+        return np.asarray(self._members[0] @ weight @ self._members[1])
 
     def scaled(self, logs: Array) -> list[Array]:
         """Return r² of kinds, mean descriptor, √fractions and spread, each over its length squared."""
