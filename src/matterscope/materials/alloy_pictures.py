@@ -14,13 +14,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matterscope.core.estimates import Estimate
-from matterscope.core.pictures import Layer, Panel, Picture, bars, image, line, points, steps, text
+from matterscope.core.pictures import (
+    Layer,
+    Panel,
+    Picture,
+    bars,
+    image,
+    line,
+    mark,
+    points,
+    steps,
+    text,
+)
 
 if TYPE_CHECKING:
     from matterscope.materials.streaming import Plan
 
 FloatMap = NDArray[np.floating]
 IntMap = NDArray[np.integer]
+Ranges = tuple[tuple[float, float], tuple[float, float]]
 
 SHORT = {
     "lattice_constant_pbe": "lattice, PBE", "lattice_constant_hse": "lattice, HSE",
@@ -120,24 +132,60 @@ def property_map_picture(plan: Plan, best: FloatMap, density: IntMap, answer: Es
     shown = np.where(np.isfinite(best), best, np.nan)
     front = answer.tables.get("pareto_front")
     layers: list[Layer] = [image(shown, *plan.map_ranges, short(colour))]
+    limits = rule_marks(plan, x_name, y_name)
+    title = "all compounds"
     if front is not None and len(front):
-        layers.append(points(front[x_name], front[y_name], "Pareto front", "flagged", size=5))
+        layers.append(points(front[x_name], front[y_name], "", "flagged", size=5))
+        title += "; points: Pareto front"
     panels = [
-        Panel(layers, x_label=with_unit(x_name, units), y_label=with_unit(y_name, units),
-              color_label=f"largest {short(colour)}", title="all compounds"),
+        Panel([*layers, *limits], x_label=with_unit(x_name, units), y_label=with_unit(y_name, units),
+              color_label=f"largest {short(colour)}", title=title),
     ]  # fmt: skip
     if density.sum():
         logged = np.where(density > 0, np.log10(np.maximum(density, 1)), np.nan)
+        cut, ranges = around(logged, plan.map_ranges)
+        inside = [m for m in limits if within(m, ranges)]
         panels.append(
-            Panel([image(logged, *plan.map_ranges, "passing")], x_label=with_unit(x_name, units),
-                  y_label=with_unit(y_name, units), color_label="log₁₀ compounds that pass",
-                  color_map="magma", title="compounds that pass")
+            Panel([image(cut, *ranges, "passing"), *inside], x_label=with_unit(x_name, units),
+                  y_label=with_unit(y_name, units), color_label="log₁₀ of their number",
+                  x_range=ranges[0], y_range=ranges[1], title="compounds that pass, enlarged")
         )  # fmt: skip
     return Picture(
         "property_map", "Gap and stability of the search", panels,
-        f"Colour: the best {short(colour)} in each cell of predicted gap and decomposition energy; points: compounds no other beats in every objective.",
+        f"Colour: the best {short(colour)} in each cell of predicted gap and decomposition energy; points: compounds no other beats in every objective; lines: limits of the rules.",
         columns=len(panels), width=9.6, height=4.2,
     )  # fmt: skip
+
+
+def rule_marks(plan: Plan, x_name: str, y_name: str) -> list[Layer]:
+    """Return the limits of the rules on the two axes of the map."""
+    limits = [
+        (rule.name, limit)
+        for rule in plan.rules
+        for limit in (rule.low, rule.high)
+        if np.isfinite(limit) and rule.name in {x_name, y_name}
+    ]
+    return [mark(x=[v]) if name == x_name else mark(y=[v]) for name, v in limits]
+
+
+def around(cells: FloatMap, ranges: Ranges, margin: int = 2) -> tuple[FloatMap, Ranges]:
+    """Return the part of a map that holds numbers, a few cells more on every side, and its ranges."""
+    rows, columns = np.nonzero(np.isfinite(cells))
+    new = []
+    parts = []
+    for found, count, (low, high) in zip((columns, rows), cells.shape[::-1], ranges, strict=True):
+        first, last = max(int(found.min()) - margin, 0), min(int(found.max()) + margin + 1, count)
+        width = (high - low) / count
+        new.append((low + first * width, low + last * width))
+        parts.append(slice(first, last))
+    return cells[parts[1], parts[0]], (new[0], new[1])
+
+
+def within(layer: Layer, ranges: Ranges) -> bool:
+    """Return whether a rule across the panel lies inside its ranges."""
+    axis = "x" if layer.data.get("x") is not None else "y"
+    low, high = ranges[0 if axis == "x" else 1]
+    return bool(low <= float(np.ravel(layer.data[axis])[0]) <= high)
 
 
 def species_picture(species: pd.DataFrame) -> Picture:
@@ -206,7 +254,15 @@ def ternary_picture(plan: Plan, listed: pd.DataFrame) -> Picture | None:
             label = f"P {low:g}–{min(high, 1):g}"
             layers.append(points(horizontal[mask], vertical[mask], label, role, size=9))
     layers.append(text([-0.07, 1.07, 0.5], [-0.07, -0.07, 0.93], shares))
-    panel = Panel(layers, equal=True, x_range=(-0.15, 1.15), y_range=(-0.12, 1.0))
+    # empty names: a ternary has no axes
+    panel = Panel(
+        layers,
+        equal=True,
+        x_range=(-0.15, 1.15),
+        y_range=(-0.12, 1.0),
+        x_ticks=("",),
+        y_ticks=("",),
+    )
     rest = {s: "".join(found[s]) for s in "AX"}
     return Picture(
         "ternary", f"Probability of passing, {rest['A']}({'–'.join(shares)}){rest['X']}₃", [panel],

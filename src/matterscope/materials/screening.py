@@ -297,7 +297,9 @@ def _tables(
         # ties in the score are broken by the number of the compound
         order = np.lexsort((best["number"], -score))
         chosen = order[diverse(score[order], fractions[order], settings.top, settings.diversity)]
-        answer.tables["best"] = _frame(plan, best, chosen, model)
+        frame = _frame(plan, best, chosen, model)
+        answer.tables["top_ten"] = top_ten(frame, plan)
+        answer.tables["best"] = frame
     front = _merged(plan, parts, "front")
     if len(front["number"]):
         signed = np.column_stack(
@@ -310,6 +312,17 @@ def _tables(
     if len(score) == 0 and len(misses["number"]):
         order = np.lexsort((misses["number"], -misses["probability"]))[:20]
         answer.tables["nearest_misses"] = _frame(plan, misses, order.astype(np.intp), model)
+
+
+def top_ten(frame: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Return the first ten of the list, with what they were chosen by."""
+    named = dict.fromkeys(
+        [*([plan.rank_by] if plan.rank_by else []), *(r.name for r in plan.rules)]
+    )
+    columns = [c for n in named for c in (n, f"{n}_sigma")]
+    short = frame[["formula", "probability", *columns]].head(10)
+    short.attrs = dict(frame.attrs)
+    return short
 
 
 def _pictures(
