@@ -13,10 +13,11 @@ from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloy_audit import findings_of, off_family_steps
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
+from matterscope.materials.alloy_training import training_table
 from matterscope.materials.auditing import audit_table
 from matterscope.materials.findings import raise_first
 from matterscope.materials.photovoltaics import detailed_balance
-from matterscope.materials.settings import AuditSettings
+from matterscope.materials.settings import AuditSettings, TrainSettings
 from matterscope.materials.table_fidelities import merge_duplicates
 from support.alloys import table, write
 
@@ -238,3 +239,12 @@ def test_b_cations_of_the_wrong_mean_charge_are_named() -> None:
     found = [f for f in findings_of(table, residuals=False) if f.rule == "charge balance"]
     assert [f.row for f in found] == ["row 2"]
     assert "3.00" in found[0].evidence
+
+
+def test_fractions_are_divided_by_their_sum_only_on_request(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[3, "formula"] = "CsSn0.5Pb0.4I3"
+    path = write(tmp_path, frame)
+    with pytest.raises(SchemaError, match="renormalise"):
+        training_table([as_input(path)], TrainSettings())
+    assert len(training_table([as_input(path)], TrainSettings(renormalise=True))) == len(frame)

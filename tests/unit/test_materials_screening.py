@@ -243,3 +243,12 @@ def test_evolution_finds_the_optimum_of_a_known_function() -> None:
 def test_projection_keeps_the_sum() -> None:
     shares = np.random.default_rng(3).random((200, 5))
     assert (project(shares, 8).sum(1) == 8).all()
+
+
+def test_rules_that_no_compound_meets_are_said_not_to_be_met(stored: Path, tmp_path: Path) -> None:
+    given = SuggestSettings(
+        model=str(stored), **(SEARCH | {"rule": ("gap<0.1",), "objective": ("max gap",), "population": 20, "generations": 3, "count": 3})
+    )  # type: ignore[arg-type]  # fmt: skip
+    (answer,) = suggest_compounds([], given, Call(artifacts=tmp_path))
+    (found,) = [f for f in answer.flags if f.code == "rules-not-met"]
+    assert "gap<0.1" in found.message

@@ -23,7 +23,7 @@ from matterscope.materials.alloy_process import take
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
 from matterscope.materials.alloys import AlloyModel
 from matterscope.materials.findings import raise_first
-from matterscope.materials.settings import PredictSettings, ScreenSettings, TrainSettings
+from matterscope.materials.settings import AlloyTableSettings, TrainSettings
 from matterscope.materials.table_fidelities import merge_duplicates
 
 Array = NDArray[np.float64]
@@ -64,11 +64,11 @@ def train_alloys(inputs: list[Input], settings: TrainSettings, call: Call) -> li
     return [answer]
 
 
-def training_table(
-    inputs: Sequence[Input], settings: TrainSettings | ScreenSettings | PredictSettings
-) -> AlloyTable:
+def training_table(inputs: Sequence[Input], settings: AlloyTableSettings) -> AlloyTable:
     """Return a table fit for learning; raise for the first faulty row."""
-    table = read_alloys(inputs, fidelity=settings.fidelity, phase=settings.phase)
+    table = read_alloys(
+        inputs, fidelity=settings.fidelity, phase=settings.phase, renormalise=settings.renormalise
+    )
     raise_first(table.findings, table.source)
     wanted = settings.targets if isinstance(settings, TrainSettings) else ()
     return chosen_targets(merge_duplicates(table), wanted)

@@ -149,29 +149,30 @@ class SlmeSettings(Settings):
     )
 
 
-class TrainSettings(Settings):
+class AlloyTableSettings(Settings):
+    """Settings that say how a table of alloys is read for learning."""
+
+    fidelity: str = option(
+        "",
+        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
+    )
+    phase: str = option("", "Rows of this phase only, where the table holds several.")
+    renormalise: bool = option(False, "Divide site fractions by their sum where it is not one.")
+
+
+class TrainSettings(AlloyTableSettings):
     """Settings of `materials train`."""
 
     leave_out: str = option(
         "auto", "What is left out for the scores: fold, mixed, A, B, X or A,X for alloys."
     )
     targets: tuple[str, ...] = option((), "Properties to learn; empty: all of the table.")
-    fidelity: str = option(
-        "",
-        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
-    )
-    phase: str = option("", "Rows of this phase only, where the table holds several.")
 
 
-class ScreenSettings(SpaceSettings):
+class ScreenSettings(SpaceSettings, AlloyTableSettings):
     """Settings of `materials screen`."""
 
     model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
-    fidelity: str = option(
-        "",
-        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
-    )
-    phase: str = option("", "Rows of this phase only, where the table holds several.")
     rule: tuple[str, ...] = option(
         (),
         "Rules, 'NAME<NUMBER', 'NAME>NUMBER' or 'NAME in LOW:HIGH'; empty: stable, gap 1–3 eV, tolerant to defects.",
@@ -216,16 +217,11 @@ class SuggestSettings(ScreenSettings):
     )
 
 
-class PredictSettings(Settings):
+class PredictSettings(AlloyTableSettings):
     """Settings of `materials predict`."""
 
     formula: tuple[str, ...] = option((), "Compounds, in any usual spelling.")
     model: str = option("", "Model file, or NAME@SHA8; empty: learn from the table given.")
-    fidelity: str = option(
-        "",
-        "Rows of this level of theory only, where the table holds several; CHEAP,DEAR learns both.",
-    )
-    phase: str = option("", "Rows of this phase only, where the table holds several.")
     force: bool = option(False, "Give values for species that the table does not hold.")
 
 

@@ -21,7 +21,7 @@ from matterscope.materials.alloy_pictures import short, with_unit
 from matterscope.materials.alloy_process import AlloyProcess
 from matterscope.materials.alloys import AlloyModel
 from matterscope.materials.compositions import SITES, formulas, write_formula
-from matterscope.materials.domains import domain_notes
+from matterscope.materials.domains import domain_notes, out_of_domain
 from matterscope.materials.enumeration import space_of
 from matterscope.materials.evolution import Counts, evolve, random_counts, space_key
 from matterscope.materials.frontiers import diverse, non_dominated_ranks
@@ -56,10 +56,34 @@ def suggest_compounds(inputs: list[Input], settings: SuggestSettings, call: Call
     if len(counts["A"]) == 0:
         raise ConfigError("every compound of this search is in the table", got=space.size)
     answer.tables["suggestions"] = _table(plan, model, counts, why, settings)
+    doubts(answer, plan, model, settings)
     answer.quantities["compounds_suggested"] = Quantity(len(counts["A"]), "1", reason="counted")
     answer.pictures.append(_objective_picture(plan, model, answer.tables["suggestions"]))
     answer.provenance |= {"model": source["name"], "references": REFERENCES}
     return [answer]
+
+
+def doubts(answer: Estimate, plan: Plan, model: AlloyModel, settings: SuggestSettings) -> None:
+    """Flag searches beyond the table, and suggestions that are unlikely to pass the rules."""
+    for flag in out_of_domain(model, plan.space):
+        answer.flag(*flag)
+    chance = answer.tables["suggestions"]["probability"].to_numpy()
+    unlikely = int((chance < settings.minimum_probability).sum())
+    if not plan.rules or not unlikely:
+        return
+    texts = ", ".join(f"'{r.text}'" for r in plan.rules)
+    if unlikely == len(chance):
+        answer.flag(
+            "rules-not-met",
+            f"no suggestion passes {texts} with a probability of {settings.minimum_probability:g}; the best has {chance.max():.2g}",
+            "loosen a rule: materials screen shows which one empties the search",
+        )
+    else:
+        answer.flag(
+            "rules-doubtful",
+            f"{unlikely} of {len(chance)} suggestions pass {texts} with less than {settings.minimum_probability:g}",
+            "they are worth computing only to learn; sort by probability",
+        )
 
 
 # --- predictions ------------------------------------------------------------------------------
@@ -337,5 +361,5 @@ def _objective_picture(plan: Plan, model: AlloyModel, frame: pd.DataFrame) -> Pi
     )  # fmt: skip
     return Picture(
         "suggestions", f"Suggested compounds: {short(x)} and {short(y)}", [panel],
-        "Grey: rows of the table; red: suggestions with ±1σ.",
+        "Grey: rows of the table; orange: suggestions with ±1σ.",
     )  # fmt: skip
