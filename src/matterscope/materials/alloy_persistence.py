@@ -93,7 +93,7 @@ def _put_process(arrays: dict[str, Any], key: str, process: AlloyProcess) -> dic
     arrays[f"{key}/theta"], arrays[f"{key}/noise"] = process.theta, process.weights
     arrays[f"{key}/target"] = process.target
     arrays |= {f"{key}/fractions_{i}": f for i, f in enumerate(process.fractions)}
-    return {"terms": process.terms, "logarithm": process.logarithm, "robust": process.robust}
+    return {"terms": process.terms, "robust": process.robust}
 
 
 def _take_process(
@@ -101,7 +101,7 @@ def _take_process(
 ) -> AlloyProcess:
     a, b, x = (arrays[f"{key}/fractions_{i}"] for i in range(3))
     return AlloyProcess(
-        tuple(entry["terms"]), model.bases, entry["robust"], entry["logarithm"], (a, b, x),
+        tuple(entry["terms"]), model.bases, entry["robust"], (a, b, x),
         arrays[f"{key}/target"], arrays[f"{key}/theta"], arrays[f"{key}/noise"],
     ).condition()  # fmt: skip
 

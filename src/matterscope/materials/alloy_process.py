@@ -66,14 +66,11 @@ class AlloyProcess:
     bases : three SiteBasis
     robust : bool
         Learn the noise of each row.
-    logarithm : bool
-        Model ln y; for positive properties.
     """
 
     terms: tuple[str, ...]
     bases: tuple[SiteBasis, ...]
     robust: bool = True
-    logarithm: bool = False
     fractions: Fractions = field(default_factory=lambda: (np.empty((0, 0)),) * 3)
     target: Array = field(default_factory=lambda: np.empty(0))
     theta: Array = field(default_factory=lambda: np.empty(0))
@@ -114,19 +111,10 @@ class AlloyProcess:
 
     # --- scale -------------------------------------------------------------------------------
     def _standard(self, values: Array) -> Array:
-        raw = np.log(values) if self.logarithm else values
-        base = np.log(self.target) if self.logarithm else self.target
-        spread = base.std() or 1.0
-        return np.asarray((raw - base.mean()) / spread)
+        return np.asarray((values - self.target.mean()) / self.spread)
 
     def _back(self, z: Array, sigma: Array) -> tuple[Array, Array]:
-        base = np.log(self.target) if self.logarithm else self.target
-        spread = base.std() or 1.0
-        value = base.mean() + spread * z
-        if self.logarithm:
-            value = np.exp(value)
-            return value, spread * sigma * value
-        return value, spread * sigma
+        return self.target.mean() + self.spread * z, self.spread * sigma
 
     # --- fit ---------------------------------------------------------------------------------
     def _start(self) -> Array:
@@ -221,7 +209,7 @@ class AlloyProcess:
     def covariance(self, left: Fractions, right: Fractions) -> Array:
         """Return the posterior covariance between compounds, noise left out, shape (n, m).
 
-        In units of the property squared (of its logarithm if `logarithm`).
+        In units of the property squared.
         """
         crosses = [
             self.kernel(side, self.fractions).matrix(self.theta[:-1]) for side in (left, right)
@@ -233,8 +221,7 @@ class AlloyProcess:
     @property
     def spread(self) -> float:
         """Standard deviation of the training values, the unit of the standardised ones."""
-        base = np.log(self.target) if self.logarithm else self.target
-        return float(base.std() or 1.0)
+        return float(self.target.std() or 1.0)
 
     def predict_grid(self, tables: Fractions) -> tuple[Array, Array]:
         """Return mean and σ of all products of site compositions, shape (n_A, n_B, n_X) each.

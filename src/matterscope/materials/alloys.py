@@ -30,7 +30,7 @@ from matterscope.materials.species import tree_features
 
 Array = NDArray[np.float64]
 
-MEMBERS = ("vegard-process", "smooth-process", "joint-process", "logarithmic-process", "trees")
+MEMBERS = ("vegard-process", "smooth-process", "joint-process", "trees")
 LEFT_OUT_BLOCKS = 10
 """Rows are left out in tenths for weights and calibration: leave-one-out flatters processes whose
 hyper-parameters have seen the row and whose nearest neighbours stay in."""
@@ -200,7 +200,7 @@ class AlloyModel:
         blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS
         supported, losses, cheap_mixed = self._supported(name, rows, blocks)
         mixed = mixed_sites(fractions)
-        kinds = [k for k in self.members if not k.startswith("log") or target.min() > 0.05 * target.std()]  # fmt: skip
+        kinds = list(self.members)
         if supported is not None and set(cheap_mixed) - set(mixed):
             # only the cheap rows show how a site bows: members without them know nothing of it
             mixed, kinds = cheap_mixed, [k for k in kinds if k == "vegard-process"]
@@ -232,7 +232,7 @@ class AlloyModel:
             terms = JOINT_TERMS
         elif kind == "smooth-process":
             terms = SMOOTH_TERMS
-        process = AlloyProcess(terms, self.bases, logarithm=kind.startswith("log"))
+        process = AlloyProcess(terms, self.bases)
         process.fit(fractions, target)
         return Member(kind, process, None, *process.leave_out(blocks))
 

@@ -87,7 +87,7 @@ def grow(
 
     left_out = np.empty(len(target))
     for fold in np.unique(folds):
-        left_out[folds == fold] = fitted(folds != fold, trees // 2).predict(features[folds == fold])
+        left_out[folds == fold] = fitted(folds != fold, trees // 4).predict(features[folds == fold])
     return as_arrays(fitted(np.ones(len(target), dtype=bool), trees).estimators_), left_out
 
 

@@ -217,7 +217,7 @@ def _batch(
     values, sigmas = lookup(plan, counts)
     chance = probability_of_rules(plan, values, sigmas)
     stack = model.models[name]
-    process = next(m.process for m in stack.members if m.process is not None and not m.process.logarithm)  # fmt: skip
+    process = next(m.process for m in stack.members if m.process is not None)
     fractions = padded(model, plan.space, {s: c.astype(np.uint8) for s, c in counts.items()})
     best = _best_known(plan, model, name, sign)
     variance = sigmas[:, place] ** 2
