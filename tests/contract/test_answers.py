@@ -39,6 +39,12 @@ def energies(tmp_path):
     return [path]
 
 
+def alloys(tmp_path):
+    path = tmp_path / "alloys.csv"
+    path.write_text("formula,gap (eV)\nCsPbI3,1.7\nCsPb0.5Sn0.5I3,1.3\nCsSnI3,1.35\nCsPbBr3,999\n")
+    return [path]
+
+
 BANDS = {"gap": 1.5, "electron_mass": 0.1, "hole_mass": 0.8, "volume_per_site": 35.0}
 
 
@@ -72,6 +78,8 @@ SCENES = {
     "materials levels": (nothing, {"host": ("CdTe",), "impurity": ("Cu",), "site": ("Cd",)}),
     "materials correct": (nothing, {"charge": 2, "epsilon": (10.4,), "length": (13.1,)}),
     "materials enumerate": (nothing, {}),
+    "materials convert": (alloys, {}),
+    "materials audit": (alloys, {}),
     "materials slme": (nothing, {"sq": ("1.5",)}),
 }  # fmt: skip
 ELSEWHERE = {
@@ -103,7 +111,6 @@ ELSEWHERE = {
             *(
                 f"materials {v}"
                 for v in (
-                    "audit",
                     "correct",
                     "diagram",
                     "fermi",

@@ -224,13 +224,13 @@ def test_headings_of_other_people_and_percent_are_read(
     rows = whole * np.array([[0.5, 0.5, 1, 0.8, 0.2], [1, 0, 1, 1, 0]])
     frame = pd.DataFrame(rows, columns=list(heads)).assign(gap=[1.6, 1.7])
     table = read_alloys([Input("table", data=frame)])
-    assert table.formulas == ["Cs0.5FA0.5Pb(I0.8Br0.2)3", "CsPbI3"]
+    assert table.formulas == ["Cs0.5FA0.5Pb(Br0.2I0.8)3", "CsPbI3"]
     assert list(table.targets) == ["band_gap"]
 
 
 def test_columns_named_for_the_sites_are_read() -> None:
     frame = pd.DataFrame({"A": ["MA0.5FA0.5"], "B": ["Sn"], "X": ["I0.5Br0.5"], "gap": [1.4]})
-    assert read_alloys([Input("t", data=frame)]).formulas == ["MA0.5FA0.5Sn(I0.5Br0.5)3"]
+    assert read_alloys([Input("t", data=frame)]).formulas == ["MA0.5FA0.5Sn(Br0.5I0.5)3"]
 
 
 def test_b_cations_of_the_wrong_mean_charge_are_named() -> None:

@@ -217,6 +217,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "vacancy_level_a": ("eV", "charge-transition level V_A (0/−), from the valence band"),
     "vacancy_level_x": ("eV", "charge-transition level V_X (+/0), from the valence band"),
     "compounds_suggested": ("1", "compounds to compute or make next"),
+    "rows_written": ("1", "rows of the table that was written"),
     "rows_audited": ("1", "rows that the rules were applied to"),
     "findings_error": ("1", "findings that are wrong"),
     "findings_warning": ("1", "findings that are probably wrong"),

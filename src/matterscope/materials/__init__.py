@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy(
         "screen": ("screening:screen_space", "ScreenSettings"),
         "suggest": ("suggestion:suggest_compounds", "SuggestSettings"),
         "predict": ("prediction:predict_compounds", "PredictSettings"),
+        "convert": ("conversion:convert_table", "ConvertSettings"),
         "audit": ("auditing:audit_table", "AuditSettings"),
         "slme": ("efficiency:limit_efficiency", "SlmeSettings"),
     },

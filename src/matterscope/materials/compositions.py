@@ -40,6 +40,7 @@ ANIONS = ("F", "Cl", "Br", "I", "At")
 OTHER_ANIONS = ("O", "S", "Se", "Te", "N", "H")
 SITE_OF = {s: site for site, group in zip(SITES, (A_CATIONS, B_CATIONS, ANIONS), strict=True) for s in group}  # fmt: skip
 """Species → the site it takes in a halide perovskite: monovalent A, B of mean charge 2, halide X."""
+_PLACES = {name: i for i, name in enumerate(SITE_OF)}
 EITHER_SITE = ("Li", "Na", "K")
 """A cations that stand on B where A is full: Cs₂NaBiCl₆."""
 CHARGES: dict[str, tuple[int, int]] = {
@@ -229,16 +230,17 @@ def number(value: float) -> str:
 
 
 def write_formula(composition: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the canonical formula, always in the order A, B, X.
+    """Return the canonical formula: sites in the order A, B, X, species in the order of this module's lists.
 
     Examples
     --------
     >>> write_formula({"A": {"Cs": 1}, "B": {"Sn": 0.125, "Pb": 0.875}, "X": {"I": 0.5, "Br": 0.5}})
-    'CsSn0.125Pb0.875(I0.5Br0.5)3'
+    'CsSn0.125Pb0.875(Br0.5I0.5)3'
     """
     text = ""
     for site in SITES:
-        group = {s: v for s, v in composition[site].items() if v > 0}
+        present = [s for s, v in composition[site].items() if v > 0]
+        group = {s: composition[site][s] for s in sorted(present, key=_PLACES.__getitem__)}
         inner = "".join(s + ("" if abs(v - 1) < 5e-7 else number(v)) for s, v in group.items())
         if SITE_COUNTS[site] > 1:
             inner = f"({inner})" if len(group) > 1 else inner

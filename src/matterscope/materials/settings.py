@@ -225,6 +225,13 @@ class PredictSettings(AlloyTableSettings):
     force: bool = option(False, "Give values for species that the table does not hold.")
 
 
+class ConvertSettings(Settings):
+    """Settings of `materials convert`."""
+
+    format: Literal["csv", "parquet"] = option("csv", "Format of the file written.")
+    renormalise: bool = option(False, "Divide site fractions by their sum where it is not one.")
+
+
 class AuditSettings(Settings):
     """Settings of `materials audit`."""
 

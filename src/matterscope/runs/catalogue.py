@@ -309,6 +309,13 @@ VERBS: dict[str, Verb] = {
         "together?",
         "TABLE",
     ),
+    "materials convert": Verb(
+        "matterscope.materials.conversion:convert_table",
+        "matterscope.materials.settings:ConvertSettings",
+        "write any table of levels or alloys in one schema",
+        "together",
+        "TABLE",
+    ),
     "materials audit": Verb(
         "matterscope.materials.auditing:audit_table",
         "matterscope.materials.settings:AuditSettings",
