@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+REFERENCES = ["arXiv 2109.10798", "Patterns 3, 100450 (2022)"]
+"""Whose published tables the rules were tried on."""
+
+
 def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> list[Estimate]:
     """Return one estimate with all findings of the inputs, read as one table of alloys; tables of levels apart."""
     if inputs and all(i.path is not None and holds_levels(i.path) for i in inputs):
@@ -55,6 +59,7 @@ def findings_estimate(
         frame.groupby(["rule", "severity"], sort=False).size().rename("findings").reset_index()
     )
     answer.tables["rules"] = summary
+    answer.provenance["references"] = REFERENCES
     answer.pictures.append(_picture(summary))
     groups = [f for f in findings if f.severity in {"error", "warning"} and f.line == 0]
     for finding in groups:

@@ -18,6 +18,7 @@ from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.files import sha256_of, write_bytes
 from matterscope.core.pictures import Panel, Picture, bars
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
+from matterscope.materials.auditing import REFERENCES
 from matterscope.materials.findings import as_frame
 from matterscope.materials.settings import ConvertSettings
 from matterscope.materials.training import holds_levels
@@ -86,6 +87,7 @@ def written(
         frame.to_csv(data, index=False)
     write_bytes(path, data.getvalue())
     answer.diagnostics["artifacts"] = [{"path": path.name, "sha256": sha256_of(path)}]
+    answer.provenance["references"] = REFERENCES
     answer.quantities["rows_written"] = Quantity(len(frame), "1", reason="counted")
     numbers = frame.select_dtypes("number")
     filled = numbers.notna().sum().to_numpy()
