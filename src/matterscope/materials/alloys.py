@@ -31,10 +31,9 @@ from matterscope.materials.species import tree_features
 Array = NDArray[np.float64]
 
 MEMBERS = ("vegard-process", "smooth-process", "joint-process", "trees")
-LEFT_OUT_BLOCKS = 10
-"""Rows are left out in tenths for weights and calibration: leave-one-out flatters processes whose
-hyper-parameters have seen the row and whose nearest neighbours stay in."""
-TREE_FOLDS = 5
+FOLDS = 5
+"""Rows are left out in fifths for weights and calibration, and hyper-parameters found anew: leave-one-out
+flatters processes whose hyper-parameters have seen the row and whose nearest neighbours stay in."""
 SMALLEST_WEIGHT = 0.01
 ODD_WEIGHT = 0.5
 """A training row whose noise weight is below is not taken at its word as an end member."""
@@ -197,15 +196,15 @@ class AlloyModel:
         rows = np.flatnonzero(np.isfinite(self.targets[name]))
         target = self.targets[name][rows]
         fractions = take(self.fractions, rows)
-        blocks = np.random.default_rng(self.seed).permutation(len(target)) % LEFT_OUT_BLOCKS
-        supported, losses, cheap_mixed = self._supported(name, rows, blocks)
+        folds = np.random.default_rng(self.seed).permutation(len(target)) % FOLDS
+        supported, losses, cheap_mixed = self._supported(name, rows, folds)
         mixed = mixed_sites(fractions)
         kinds = list(self.members)
         if supported is not None and set(cheap_mixed) - set(mixed):
             # only the cheap rows show how a site bows: members without them know nothing of it
             mixed, kinds = cheap_mixed, [k for k in kinds if k == "vegard-process"]
         features = tree_features(fractions, self.species)
-        members = [self._member(k, fractions, features, target, mixed, blocks) for k in kinds]
+        members = [self._member(k, fractions, features, target, mixed, folds) for k in kinds]
         members += [] if supported is None else [supported]
         weights = stack_weights(np.array([m.left_out for m in members]), target)
         model = TargetModel(
@@ -222,10 +221,10 @@ class AlloyModel:
         features: Array,
         target: Array,
         mixed: tuple[str, ...],
-        blocks: NDArray[np.integer],
+        folds: NDArray[np.integer],
     ) -> Member:
         if kind == "trees":
-            forest, left_out = grow(features, target, self.seed, blocks % TREE_FOLDS)
+            forest, left_out = grow(features, target, self.seed, folds)
             return Member(kind, None, forest, left_out, np.zeros(len(target)))
         terms = VEGARD_TERMS + bowing_terms(mixed)
         if "joint" in kind:
@@ -234,10 +233,10 @@ class AlloyModel:
             terms = SMOOTH_TERMS
         process = AlloyProcess(terms, self.bases)
         process.fit(fractions, target)
-        return Member(kind, process, None, *process.leave_out(blocks))
+        return Member(kind, process, None, *process.leave_out_refitted(folds))
 
     def _supported(
-        self, name: str, rows: NDArray[np.intp], blocks: NDArray[np.integer]
+        self, name: str, rows: NDArray[np.intp], folds: NDArray[np.integer]
     ) -> tuple[Member | None, dict[str, float], tuple[str, ...]]:
         """Return the member that cheap values carry, the losses of all methods, the sites cheap rows mix."""
         partner = cheap_partners(self.targets).get(name)
@@ -253,11 +252,11 @@ class AlloyModel:
         mixed = mixed_sites(take(self.fractions, some))
         value, sigma = fitted.predict(take(self.fractions, rows))
         # left out together: a dear row and its cheap value, as for a compound that nobody computed
-        apart = np.arange(len(cheap)) + LEFT_OUT_BLOCKS
-        apart[rows] = blocks
+        apart = np.arange(len(cheap)) + FOLDS
+        apart[rows] = folds
         low, doubt = fitted.support.process.leave_out(apart[some])
         both = np.isfinite(cheap[rows])
-        own, width = fitted.difference.leave_out(blocks[both])
+        own, width = fitted.difference.leave_out_refitted(folds[both])
         place = np.searchsorted(some, rows[both])
         slope = fitted.support.slope
         value[both] = own + slope * low[place]
@@ -386,8 +385,8 @@ def stack_weights(left_out: Array, target: Array) -> Array:
 def calibrate(model: TargetModel, levels: Sequence[float] = (0.68, 0.9, 0.95)) -> None:
     """Scale σ to the left-out residuals and keep the quantiles of their size.
 
-    The hyper-parameters have seen the rows left out: as in least squares, n residuals count for
-    n − p of p parameters.
+    Hyper-parameters found anew from those of all rows still remember the rows left out: as in least
+    squares, n residuals count for n − p of p parameters.
     """
     value, sigma = model.left_out()
     z = (model.target - value) / sigma

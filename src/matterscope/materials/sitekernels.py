@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from matterscope.materials.species import descriptors, lone_pairs
 
 Array = NDArray[np.float64]
+Factors = dict[tuple[int, str], tuple[Array, list[Array]]]
 
 LENGTHS_PER_SITE = 4
 """Logarithms of lengths: species (L), mean descriptor, square roots of fractions, spread (F and R)."""
@@ -230,7 +231,9 @@ class ProductKernel:
 
     Notes
     -----
-    Parameters θ are logarithms: four lengths for each site, then one amplitude for each term.
+    Parameters θ are logarithms: four lengths for each site, then one amplitude for each term. Many rows
+    share what stands on two of the sites; products of those two are made for their different pairs only,
+    and expanded to rows once for each kind of the third, "wide", site.
     """
 
     def __init__(
@@ -243,68 +246,117 @@ class ProductKernel:
         self.terms = terms
         self.shape = (len(left[0]), len(right[0]))
         self.sites = [SiteKernel(b, p, q) for b, p, q in zip(bases, left, right, strict=True)]
+        self.wide = int(np.argmax([len(s.left) for s in self.sites]))
+        self.narrow = [i for i in range(len(self.sites)) if i != self.wide]
+        one, two = (self.sites[i] for i in self.narrow)
+        self.pairs = [Pairs(one.back[side], two.back[side]) for side in (0, 1)]
 
-    def factors(
-        self, theta: Array, *, gradient: bool
-    ) -> dict[tuple[int, str], tuple[Array, list[Array]]]:
-        """Return (site, kind) → kernel and derivatives, for the kinds that the terms need."""
-        found: dict[tuple[int, str], tuple[Array, list[Array]]] = {}
+    def factors(self, theta: Array, *, gradient: bool) -> Factors:
+        """Return (site, kind) → kernel and derivatives between the *different* compositions of a site."""
+        found: Factors = {}
         for term in self.terms:
             for place, kind in enumerate(term):
                 if kind != "1" and (place, kind) not in found:
                     logs = theta[LENGTHS_PER_SITE * place : LENGTHS_PER_SITE * (place + 1)]
-                    value, slopes = self.sites[place].evaluate(kind, logs, gradient=gradient)
-                    found[place, kind] = self.sites[place].expand(value), slopes
+                    found[place, kind] = self.sites[place].evaluate(kind, logs, gradient=gradient)
         return found
 
     def matrix(self, theta: Array) -> Array:
         """Return the covariance matrix."""
         return self._sum(theta, self.factors(theta, gradient=False))
 
-    def _sum(
-        self, theta: Array, factors: dict[tuple[int, str], tuple[Array, list[Array]]]
-    ) -> Array:
-        total = np.zeros(self.shape)
-        first = LENGTHS_PER_SITE * len(self.sites)
-        for number, term in enumerate(self.terms):
-            product: Array | float = np.exp(theta[first + number])
-            for place, kind in enumerate(term):
-                if kind != "1":
-                    product = product * factors[place, kind][0]
-            total += product
-        return total
-
     def value_and_pullback(self, theta: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Return the covariance, and weight → Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ."""
         factors = self.factors(theta, gradient=True)
         return self._sum(theta, factors), lambda weight: self.pullback(theta, factors, weight)
 
-    def pullback(
-        self,
-        theta: Array,
-        factors: dict[tuple[int, str], tuple[Array, list[Array]]],
-        weight: Array,
-    ) -> Array:
-        """Return Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ for lengths and amplitudes."""
-        first = LENGTHS_PER_SITE * len(self.sites)
-        slopes = np.zeros(first + len(self.terms))
-        outer: dict[tuple[int, str], Array] = {}
+    def _amplitudes(self, theta: Array) -> Array:
+        return np.asarray(np.exp(theta[LENGTHS_PER_SITE * len(self.sites) :]))
+
+    def _by_kind(self) -> dict[str, list[int]]:
+        """Return the kinds of the wide site, and the numbers of the terms that have them."""
+        found: dict[str, list[int]] = {}
         for number, term in enumerate(self.terms):
-            amplitude = np.exp(theta[first + number])
-            used = [(place, kind) for place, kind in enumerate(term) if kind != "1"]
-            weighted = weight * amplitude
-            for key in used:
-                others = weighted
-                for other in used:
-                    if other != key:
-                        others = others * factors[other][0]
-                outer[key] = outer[key] + others if key in outer else others
-            slopes[first + number] = np.vdot(others, factors[used[-1]][0])
-        for (place, kind), others in outer.items():
-            gathered = self.sites[place].gather(others)
-            for index, slope in zip(gradient_index(kind), factors[place, kind][1], strict=True):
-                slopes[LENGTHS_PER_SITE * place + index] += np.vdot(gathered, slope)
+            found.setdefault(term[self.wide], []).append(number)
+        return found
+
+    def _on_pairs(self, place: int, values: Array) -> Array:
+        which = self.narrow.index(place)
+        return values[np.ix_(self.pairs[0].members[which], self.pairs[1].members[which])]
+
+    def _pair_product(self, term: str, factors: Factors, without: int = -1) -> Array | float:
+        product: Array | float = 1.0
+        for place in self.narrow:
+            if term[place] != "1" and place != without:
+                product = product * self._on_pairs(place, factors[place, term[place]][0])
+        return product
+
+    def _weights_of_kind(self, numbers: list[int], amplitudes: Array, factors: Factors) -> Array:
+        total = np.zeros((len(self.pairs[0].members[0]), len(self.pairs[1].members[0])))
+        for number in numbers:
+            total += amplitudes[number] * self._pair_product(self.terms[number], factors)
+        return total
+
+    def _sum(self, theta: Array, factors: Factors) -> Array:
+        total = np.zeros(self.shape)
+        rows = np.ix_(self.pairs[0].back, self.pairs[1].back)
+        for kind, numbers in self._by_kind().items():
+            weights = self._weights_of_kind(numbers, self._amplitudes(theta), factors)[rows]
+            if kind != "1":
+                weights *= self.sites[self.wide].expand(factors[self.wide, kind][0])
+            total += weights
+        return total
+
+    def pullback(self, theta: Array, factors: Factors, weight: Array) -> Array:
+        """Return Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ for lengths and amplitudes."""
+        amplitudes = self._amplitudes(theta)
+        slopes = np.zeros(LENGTHS_PER_SITE * len(self.sites) + len(self.terms))
+        rows = np.ix_(self.pairs[0].back, self.pairs[1].back)
+        wide = self.sites[self.wide]
+        for kind, numbers in self._by_kind().items():
+            seen = weight
+            if kind != "1":
+                value, derivatives = factors[self.wide, kind]
+                weights = self._weights_of_kind(numbers, amplitudes, factors)[rows]
+                outer = wide.gather(weight * weights)
+                for index, slope in zip(gradient_index(kind), derivatives, strict=True):
+                    slopes[LENGTHS_PER_SITE * self.wide + index] += np.vdot(outer, slope)
+                seen = weight * wide.expand(value)
+            gathered = self.pairs[0].indicator @ seen @ self.pairs[1].indicator.T
+            for number in numbers:
+                self._pull_narrow(number, amplitudes[number] * gathered, factors, slopes)
         return slopes
+
+    def _pull_narrow(self, number: int, gathered: Array, factors: Factors, slopes: Array) -> None:
+        """Add the derivatives of one term by its amplitude and by the lengths of the narrow sites."""
+        term = self.terms[number]
+        first = LENGTHS_PER_SITE * len(self.sites)
+        slopes[first + number] = np.sum(gathered * self._pair_product(term, factors))
+        for place in self.narrow:
+            if term[place] == "1":
+                continue
+            others = gathered * self._pair_product(term, factors, without=place)
+            kernel_slopes = factors[place, term[place]][1]
+            for index, slope in zip(gradient_index(term[place]), kernel_slopes, strict=True):
+                slopes[LENGTHS_PER_SITE * place + index] += np.vdot(
+                    others, self._on_pairs(place, slope)
+                )
+
+
+class Pairs:
+    """Different pairs of compositions of two sites, and the pair of each row.
+
+    Parameters
+    ----------
+    one, two : arrays of shape (n,)
+        Number of the composition of either site in each row.
+    """
+
+    def __init__(self, one: NDArray[np.intp], two: NDArray[np.intp]) -> None:
+        different, back = np.unique(np.column_stack([one, two]), axis=0, return_inverse=True)
+        self.members = (different[:, 0], different[:, 1])
+        self.back = np.ravel(back)
+        self.indicator = np.equal.outer(np.arange(len(different)), self.back).astype(float)
 
 
 JOINT_TERMS = ("joint", "linear", "pair")
