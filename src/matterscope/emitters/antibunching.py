@@ -12,11 +12,9 @@ import numpy as np
 import xarray as xr
 
 from matterscope.core.calls import Call, Input
-from matterscope.core.errors import SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.emitters import photon_pictures as pictures
 from matterscope.emitters.coincidences import (
-    FINE_PS,
     Evidence,
     fit_window,
     gather,
@@ -25,7 +23,7 @@ from matterscope.emitters.coincidences import (
     search_window,
     stored,
 )
-from matterscope.emitters.correlation import Coincidences, LogCorrelation
+from matterscope.emitters.correlation import LogCorrelation
 from matterscope.emitters.dips import (
     DipFit,
     after_flash,
@@ -35,11 +33,12 @@ from matterscope.emitters.dips import (
     poisson_ratio,
 )
 from matterscope.emitters.gating import streams_of
-from matterscope.emitters.pulsed import Comb, PulsedPeaks, find_comb, measure_peaks, ratio_interval
-from matterscope.emitters.resampling import answer_resampled, resample_dip, resample_peaks
+from matterscope.emitters.joining import join_inputs
+from matterscope.emitters.peaks import answer_pulsed, find_train
+from matterscope.emitters.resampling import answer_resampled, resample_dip
 from matterscope.emitters.sparse import answer_sparse, is_sparse
 from matterscope.emitters.streams import open_stream
-from matterscope.emitters.verdicts import answer_purity, mapped
+from matterscope.emitters.verdicts import answer_purity
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import G2Settings
@@ -55,7 +54,7 @@ REFERENCES = [
 def infer_g2(inputs: list[Input], settings: G2Settings, call: Call) -> list[Estimate]:
     """Return one estimate per stream or stored histogram: g2(0) and what it says about emitters."""
     answers = []
-    for given in inputs:
+    for given in join_inputs(inputs, settings.sample):
         if kind_of(given) == "photons":
             reach = round(10_000 * settings.window)
             parts = streams_of(open_stream(given), settings.state, settings.trace_bin, reach)
@@ -81,9 +80,9 @@ def answer_evidence(
     if evidence.stream is None and evidence.histogram.counts.size < 200:
         zero_bin(estimate, evidence, settings, call)
         return estimate
-    comb = _comb(evidence.histogram, settings)
+    comb = find_train(evidence, settings)
     if comb is not None:
-        delay = _pulsed(estimate, evidence, comb, settings, call)
+        delay = answer_pulsed(estimate, evidence, comb, settings, call)
     else:
         delay = _continuous(estimate, evidence, settings, call)
     _describe_stream(estimate, evidence)
@@ -91,22 +90,6 @@ def answer_evidence(
         log = log_g2(evidence, delay, settings)
         _add_log(estimate, log)
     return estimate
-
-
-def _comb(histogram: Coincidences, settings: G2Settings) -> Comb | None:
-    if settings.excitation == "continuous":
-        return None
-    edges, counts = histogram.edges.astype(float), histogram.counts.astype(float)
-    period = settings.period * 1000 if settings.period else None
-    steady = np.ptp(np.diff(edges)) < 1e-6 * float(np.diff(edges).mean())
-    found = find_comb(edges, counts, period=period) if steady else None
-    if found is None and settings.excitation == "pulsed":
-        raise SchemaError(
-            "no train of pulses in these coincidences",
-            expected="peaks at a laser period",
-            hint="give --period, a wider --window, or --excitation continuous",
-        )
-    return found
 
 
 def parse_masks(texts: tuple[str, ...]) -> list[tuple[float, float]]:
@@ -349,93 +332,6 @@ def zero_bin(estimate: Estimate, evidence: Evidence, settings: G2Settings, call:
         "after_flash_ns": masked,
     }
     estimate.pictures.append(pictures.coarse_picture(h, index, masked, evidence.origin))
-
-
-def _pulsed(
-    estimate: Estimate, evidence: Evidence, comb: Comb, settings: G2Settings, call: Call
-) -> float:
-    """Measure the peaks; return the central delay, ps."""
-    h = evidence.histogram
-    delay = None if settings.delay is None else settings.delay * 1000
-    peaks = measure_peaks(h.edges.astype(float), h.counts.astype(float), h.expected, comb, delay)
-    zero, sides = float(peaks.area[peaks.centre]), float(peaks.area[peaks.used].sum())
-    count = int(peaks.used.sum())
-    intervals = tuple(ratio_interval(zero, sides, count, level) for level in call.levels)
-    raw = Quantity(peaks.raw, "1", intervals=intervals)
-    # the envelope weights the side peaks by what they would be at zero delay
-    weight = (
-        peaks.corrected / peaks.raw
-        if peaks.raw
-        else float(peaks.side_mean / peaks.envelope[peaks.centre])
-    )
-    blinking = mapped(raw, lambda g: g * weight)
-    answer_purity(estimate, blinking, settings)
-    estimate.quantities["g2_zero_raw"] = raw
-    found = float(peaks.position[peaks.centre]) / 1000.0
-    half = 0.5 * FINE_PS / 1000.0
-    estimate.quantities["delay"] = Quantity(
-        found, "ns", sigma=half, reason="phase of the pulse train"
-    )
-    estimate.quantities["laser_period"] = Quantity(
-        comb.period / 1000.0, "ns", reason="strongest line of the periodogram of the coincidences"
-    )
-    if peaks.chance > 1e-3 and delay is None:
-        estimate.flag(
-            "no-empty-peak",
-            f"no peak is emptier than chance allows (probability {peaks.chance:.2g} after trials)",
-            "this light is not antibunched, or the delay lies outside the window: --delay, --window",
-        )
-    if zero < 10:
-        estimate.flag(
-            "few-coincidences",
-            f"{zero:.0f} coincidences in the central peak: only an upper limit is given",
-            "record longer for an interval",
-        )
-    if peaks.blinking_amplitude > 0:
-        estimate.flag(
-            "slow-blinking",
-            f"side peaks rise towards zero delay by {100 * peaks.blinking_amplitude:.0f} % (blinking, {peaks.blinking_time / 1000:.0f} ns); g2_zero is taken against the envelope",
-        )
-    _report_peaks(estimate, peaks, comb)
-    if settings.bootstrap and evidence.stream is not None:
-        drawn = resample_peaks(peaks, comb, evidence, settings.bootstrap, call.rng("stretches"))
-        answer_resampled(estimate, "g2_zero", drawn, "1", call.levels)
-    estimate.pictures.append(pictures.peaks_picture(h, peaks, comb.period, []))
-    return float(peaks.position[peaks.centre])
-
-
-def _report_peaks(estimate: Estimate, peaks: PulsedPeaks, comb: Comb) -> None:
-    import pandas as pd
-
-    order = np.round((peaks.position - peaks.position[peaks.centre]) / comb.period).astype(int)
-    table = pd.DataFrame(
-        {
-            "peak": order,
-            "delay": peaks.position / 1000.0,
-            "area": peaks.area,
-            "area_sigma": np.sqrt(np.maximum(peaks.area, 1.0)),
-            "envelope": peaks.envelope,
-        }
-    )
-    table.attrs["units"] = {
-        "peak": "1",
-        "delay": "ns",
-        "area": "counts",
-        "area_sigma": "counts",
-        "envelope": "counts",
-    }
-    estimate.tables["peaks"] = table
-    estimate.diagnostics |= {
-        "mode": "pulsed",
-        "central_counts": float(peaks.area[peaks.centre]),
-        "side_peaks": int(peaks.used.sum()),
-        "side_mean": peaks.side_mean,
-        "near_mean": float(peaks.area[np.abs(order) <= 5][order[np.abs(order) <= 5] != 0].mean()),
-        "chance_of_empty_peak": peaks.chance,
-        "pulse_contrast": comb.contrast,
-        "overdispersion": peaks.overdispersion,
-        "pairs_over_uncorrelated": 0.0,
-    }
 
 
 def _describe_stream(estimate: Estimate, evidence: Evidence) -> None:

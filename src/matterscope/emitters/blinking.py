@@ -24,6 +24,7 @@ from matterscope.emitters.hidden_states import (
     choose_states,
     fit_states,
 )
+from matterscope.emitters.joining import join_inputs
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import TraceSettings
@@ -40,7 +41,11 @@ REFERENCES = [
 
 def infer_trace(inputs: list[Input], settings: TraceSettings, call: Call) -> list[Estimate]:
     """Return one estimate per recording: states, occupancy, dwell laws and noise of the rate."""
-    return [_one(m, given, settings, call) for given in inputs for m in _traces(given, settings)]
+    return [
+        _one(m, given, settings, call)
+        for given in join_inputs(inputs, settings.sample)
+        for m in _traces(given, settings)
+    ]
 
 
 def _traces(given: Input, settings: TraceSettings) -> list[xr.Dataset]:

@@ -27,6 +27,7 @@ from matterscope.emitters.streams import (
     choose_pair,
     pair_blocks,
     survey,
+    sync_flag,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FINE_PS = 50
 """Bin of the search histogram, ps."""
+SAMPLED_EVENTS = 1_000_000
 
 
 @dataclass
@@ -58,7 +60,10 @@ def gather(stream: Stream, settings: G2Settings) -> Evidence:
     reach = int(settings.window * 1000)
     around = int((settings.delay or 0.0) * 1000)
     histogram = count_pairs(stream, pair, around - reach, around + reach)
-    evidence = Evidence(histogram, False, "stream", found, pair, stream, stream.flags)
+    flags = stream.flags + ([] if settings.channels else sync_flag(pair))
+    evidence = Evidence(histogram, False, "stream", found, pair, stream, flags)
+    if settings.excitation != "continuous" and _few_periods(evidence, settings):
+        return evidence
     low_rate = float(histogram.expected.mean()) * 1000 / FINE_PS
     if settings.delay is None and low_rate > 1.0 and not _has_structure(histogram):
         # a long cable moves the dip out of the window: look in a ten times wider one
@@ -77,6 +82,46 @@ def gather(stream: Stream, settings: G2Settings) -> Evidence:
                 }
             )
     return evidence
+
+
+def _few_periods(evidence: Evidence, settings: G2Settings) -> bool:
+    """Widen the window of a slow laser to 24 periods; return whether there was one.
+
+    Trains need ten periods to be told from chance: those above a tenth of the window are looked for in
+    a tenfold and a hundredfold one, on the first million events.
+    """
+    h, stream, pair = evidence.histogram, evidence.stream, evidence.pair
+    assert stream is not None
+    reach = round(settings.window * 1000)
+    period = settings.period * 1000 if settings.period else 0.0
+    if not period:
+        if find_comb(h.edges.astype(float), h.counts.astype(float)) is not None:
+            return False
+        for factor in (10, 100):
+            ends = (-factor * reach, factor * reach)
+            wide = count_pairs(stream, pair, *ends, FINE_PS * factor // 2, SAMPLED_EVENTS)
+            found = find_comb(wide.edges.astype(float), wide.counts.astype(float))
+            if found is not None:
+                period = found.period
+                break
+    if period < reach / 6.0:
+        return False
+    half = round(12.0 * period)
+    # a slow laser's peaks are wide apart: as many bins as the window has
+    width = max(FINE_PS, FINE_PS * (half // (4 * reach)))
+    evidence.histogram = count_pairs(stream, pair, -half, half, width)
+    return True
+
+
+def sampled(stream: Stream, lane: int, most: int = 300_000) -> np.ndarray[Any, Any]:
+    """Return the first events of one channel, `most` or a block more, ps."""
+    parts, total = [], 0
+    for time, channel in stream.blocks():
+        parts.append(time[channel == lane])
+        total += parts[-1].size
+        if total >= most:
+            break
+    return np.concatenate(parts)
 
 
 def kind_of(given: Input) -> str:
@@ -143,12 +188,21 @@ def _bin_edges(lag: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def count_pairs(
-    stream: Stream, pair: tuple[int, int], low: int, high: int, width: int = FINE_PS
+    stream: Stream,
+    pair: tuple[int, int],
+    low: int,
+    high: int,
+    width: int = FINE_PS,
+    most: int = 1 << 62,
 ) -> Coincidences:
-    """Return the coincidence histogram of a stream between two delays, ps."""
+    """Return the coincidence histogram of a stream between two delays, ps, of `most` events or a block more."""
     counter = PairHistogram(pair, low, high, width)
+    seen = 0
     for time, channel in stream.blocks():
         counter.add(time, channel)
+        seen += time.size
+        if seen >= most:
+            break
     return counter.result()
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from matterscope.core.calls import Call, Input
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import sha256_of
+from matterscope.emitters.joining import join_inputs
 from matterscope.emitters.photon_pictures import rate_picture
 from matterscope.emitters.streams import open_stream, survey
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def convert_streams(inputs: list[Input], settings: ConvertSettings, call: Call) -> list[Estimate]:
     """Return one audit per stream; the table is written beside it."""
-    return [_one(given, settings, call) for given in inputs]
+    return [_one(given, settings, call) for given in join_inputs(inputs, settings.sample)]
 
 
 def _one(given: Input, settings: ConvertSettings, call: Call) -> Estimate:

@@ -24,6 +24,7 @@ from matterscope.emitters.exponentials import (
     chi_square,
     choose_model,
 )
+from matterscope.emitters.joining import join_inputs
 from matterscope.emitters.resampling import answer_resampled, resample_decay
 from matterscope.learn.fitting import Fit
 
@@ -43,7 +44,7 @@ REFERENCES = [
 def infer_lifetime(inputs: list[Input], settings: LifetimeSettings, call: Call) -> list[Estimate]:
     """Return one estimate per decay: lifetimes, amplitudes, residuals."""
     answers = []
-    for given in inputs:
+    for given in join_inputs(inputs, settings.sample):
         for decay, arrivals in gather_decays(given, settings):
             ref = InputRef(given.source, decay.selector or given.selector, given.sha256)
             answers.append(_one(ref, decay, arrivals, settings, call))

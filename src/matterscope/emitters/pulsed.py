@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Comb:
-    """A train of peaks: period and position of one of them (ps), and how sure it is.
+    """A train of peaks: period and position of one of them (ps, with its error), and how sure it is.
 
     `contrast` is the amplitude of the fundamental relative to the mean (0 flat, up to 2);
     `significance` the p-value of the periodogram's peak after trials, as −log10.
@@ -30,6 +30,7 @@ class Comb:
     offset: float
     contrast: float
     significance: float
+    offset_error: float = 0.0
 
 
 def find_comb(
@@ -49,7 +50,7 @@ def find_comb(
     """
     centre = 0.5 * (edges[1:] + edges[:-1])
     step, span, total = float(edges[1] - edges[0]), float(edges[-1] - edges[0]), float(counts.sum())
-    if total < 50:
+    if total < (10 if period else 50):
         return None
     significance = float("inf")
     if period is None:
@@ -70,12 +71,55 @@ def find_comb(
         significance = float(power[top] / np.log(10.0) - trials)
         if significance < 6.0:
             return None
+    known = significance == float("inf")
     period, phase = _refine(centre, counts, period, span)
     contrast = 2.0 * abs(phase) / total
     if contrast < 0.2:
         return None
     offset = float(-np.angle(phase) / (2.0 * np.pi) * period)
-    return Comb(period, offset, contrast, significance)
+    if not known and _is_harmonic(centre, counts, period, offset):
+        return None
+    offset, error = _centred(centre, counts, period, offset)
+    return Comb(period, offset, contrast, significance, error)
+
+
+def _centred(centre: Floats, counts: Floats, period: float, offset: float) -> tuple[float, float]:
+    """Return the position of the peaks as the median delay in them, and its standard error, ps.
+
+    The phase of the fundamental is known to a share of the period only; peaks are much narrower.
+    """
+    reach = 0.5 * period
+    error = 0.0
+    for _ in range(4):
+        away = np.mod(centre - offset + 0.5 * period, period) - 0.5 * period
+        near = np.abs(away) <= reach
+        order = np.argsort(away[near])
+        position, weight = away[near][order], counts[near][order]
+        whole = np.cumsum(weight)
+        if whole[-1] < 10:
+            break
+        low, middle, high = np.interp(whole[-1] * np.array([0.16, 0.5, 0.84]), whole, position)
+        spread = 0.5 * float(high - low)
+        offset += float(middle)
+        error = 1.25 * spread / float(np.sqrt(whole[-1]))
+        # next time only the peak itself: background would pull the median to the middle
+        reach = min(reach, max(3.0 * spread, 4.0 * float(centre[1] - centre[0])))
+    return offset, error
+
+
+def _is_harmonic(centre: Floats, counts: Floats, period: float, offset: float) -> bool:
+    """Return whether only every second, third … peak is there: the laser is slower than the window shows.
+
+    Σ|a_k − a_(k−1)| over Σ a_k is 2 then; with all peaks there it is their noise.
+    """
+    order = np.round((centre - offset) / period).astype(int)
+    area = np.bincount(order - order.min(), counts)[1:-1]
+    if area.size < 4:
+        return False
+    change = float(np.abs(np.diff(area)).sum())
+    noise = float(np.sqrt(2.0 * np.maximum(area, 1.0)).sum())
+    # the empty central peak alone changes by 2 of at least 4 peaks
+    return change > float(area.sum()) and change > 1.5 * noise
 
 
 def _local_mean(counts: Floats) -> Floats:
@@ -243,7 +287,7 @@ def _with_envelope(
     none = [Parameter("amplitude", 0.0, fixed=True), Parameter("time", period, fixed=True)]
     some = [
         Parameter("amplitude", 0.1, 0.0, 1e4),
-        Parameter("time", 0.2 * lag.max(), period, 100.0 * lag.max(), "ps", "log"),
+        Parameter("time", max(0.2 * lag.max(), period), period, 100.0 * lag.max(), "ps", "log"),
     ]
     steady = fit_counts(envelope, area, [*flat, *none], weights=used)
     spread = _spread(area, envelope(steady.values), used)

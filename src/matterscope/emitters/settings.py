@@ -70,6 +70,9 @@ class G2Settings(Settings):
     longest_lag: float = option(
         1.0, "Longest lag of the logarithmic g2; 0: none.", units="s", ge=0, le=1e4
     )
+    sample: str = option(
+        "", "Name of the sample that all files belong to: they are joined into one stream."
+    )
 
 
 class LifetimeSettings(Settings):
@@ -95,6 +98,9 @@ class LifetimeSettings(Settings):
         ge=0,
         le=5000,
     )
+    sample: str = option(
+        "", "Name of the sample that all files belong to: they are joined into one stream."
+    )
 
 
 class SaturationSettings(Settings):
@@ -117,6 +123,9 @@ class ConvertSettings(Settings):
     """Settings of `emitters convert`."""
 
     format: Literal["h5", "npz", "csv", "ptu"] = option("h5", "Format that is written.")
+    sample: str = option(
+        "", "Name of the sample that all files belong to: they are joined into one stream."
+    )
 
 
 class TraceSettings(Settings):
@@ -129,6 +138,9 @@ class TraceSettings(Settings):
         10.0, "Bin of a stream that is turned into a trace.", units="ms", gt=0
     )
     states: Literal["auto", "1", "2", "3", "4"] = option("auto", "Number of levels.")
+    sample: str = option(
+        "", "Name of the sample that all files belong to: they are joined into one stream."
+    )
 
 
 class SimulateSettings(Settings):

@@ -25,6 +25,10 @@ Blocks = Iterator[tuple[Ints, Lanes]]
 TRACE_STEP_PS = 10_000_000_000
 """10 ms bins of the rate trace in the survey."""
 MAX_TRACE_BINS = 4_000_000
+CLOCK_JITTER = 200.0
+"""Scatter of a clock's intervals at most, ps."""
+LEAST_TICKS = 200
+"""Events without which a clock cannot be told from photons."""
 
 
 @dataclass
@@ -61,8 +65,13 @@ class Survey:
         return (self.last - self.first) * 1e-12
 
     def detectors(self) -> list[int]:
-        """Return the input channels that count photons, brightest first."""
-        inputs = [c for c in self.counts if c > 0 and c not in self.clocks]
+        """Return the channels that count photons, brightest first.
+
+        SYNC (0) is one of them if it does not tick: two detectors on one instrument often use it.
+        """
+        inputs = [c for c in self.counts if c >= 0 and c not in self.clocks]
+        if self.counts.get(0, 0) < LEAST_TICKS:
+            inputs = [c for c in inputs if c > 0]
         return sorted(inputs, key=lambda c: (-self.counts[c], c))
 
 
@@ -183,6 +192,13 @@ def survey(stream: Stream) -> Survey:
                 samples[lane] = events[:50_000]
     if first is None or last is None:
         raise DataError("the stream holds no events", where=stream.name, got=0)
+    if last == first:
+        raise DataError(
+            "all events of this stream have one time",
+            where=stream.name,
+            got=f"{int(counts.sum()):,} events at {first} ps",
+            hint="the times are in another unit than the file says (whole ps are expected)",
+        )
     present = {int(np.int8(np.uint8(c))): int(counts[c]) for c in np.flatnonzero(counts)}
     length = min(int((last - first) // TRACE_STEP_PS) + 1, MAX_TRACE_BINS)
     joined = {lane: joined_counts(parts, length) for lane, parts in traces.items()}
@@ -203,13 +219,15 @@ def joined_counts(parts: list[tuple[int, NDArray[np.int64]]], length: int) -> ND
 def clock_period(times: Ints) -> float:
     """Return the period (ps) of a channel that ticks, or 0 for one that counts photons.
 
-    Intervals of a clock are whole multiples of the shortest one, to 2 % of it; photons of a pulsed
-    source scatter by their lifetime, which is longer.
+    Intervals of a clock are whole multiples of the shortest one, to 2 % of it and to `CLOCK_JITTER`;
+    photons scatter by the response of their detector and by their lifetime, which is more.
     """
-    if times.size < 200:
+    if times.size < LEAST_TICKS:
         return 0.0
     steps = np.diff(times)
     steps = steps[steps > 0]
+    if not steps.size:
+        return 0.0
     guess = float(np.quantile(steps, 0.001))
     near = steps[steps < 1.5 * guess]
     if near.size < 3 or guess <= 0:
@@ -222,7 +240,8 @@ def clock_period(times: Ints) -> float:
         period = float((usable @ turns) / (turns @ turns))
     few = steps[steps < 100 * period]
     phase = few / period - np.round(few / period)
-    enough = few.size > 100 and float(np.mean(np.abs(phase) < 0.02)) > 0.98
+    width = min(0.02, CLOCK_JITTER / period)
+    enough = few.size > 100 and float(np.mean(np.abs(phase) < width)) > 0.98
     return period if enough else 0.0
 
 
@@ -267,6 +286,10 @@ def choose_pair(found: Survey, channels: tuple[int, ...], name: str) -> tuple[in
         return channels[0], channels[1]
     usable = found.detectors()
     if len(usable) < 2:
+        # light of a laser on fast detectors ticks as well
+        ticking = sorted((c for c in found.clocks if c > 0), key=lambda c: -found.counts[c])
+        usable += ticking[: 2 - len(usable)]
+    if len(usable) < 2:
         raise DataError(
             "coincidences need two detectors; only one counted",
             where=name,
@@ -276,3 +299,16 @@ def choose_pair(found: Survey, channels: tuple[int, ...], name: str) -> tuple[in
         )
     a, b = sorted(usable[:2])
     return a, b
+
+
+def sync_flag(pair: tuple[int, int]) -> list[dict[str, str]]:
+    """Return the flag that says that SYNC was taken for a detector, if it was."""
+    if 0 not in pair:
+        return []
+    return [
+        {
+            "code": "sync-as-detector",
+            "message": "channel 0 (SYNC, or the first of a file that counts from 0) does not tick: it was taken for a detector",
+            "remedy": "--channels names two others",
+        }
+    ]

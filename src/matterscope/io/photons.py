@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from matterscope.core.errors import ReadError
-from matterscope.io.limits import MAX_TEXT_BYTES, declared, plain_dataset
+from matterscope.io.limits import declared, plain_dataset
+from matterscope.io.photon_text import CHANNELS, TIMES, UNITS, find_columns, read_text
 from matterscope.io.picoquant import misorder, misorder_flag
 
 if TYPE_CHECKING:
@@ -20,18 +21,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Raw = np.ndarray[Any, Any]
-TIMES = ("time", "times", "timestamps", "timestamp", "tags", "time_ps")
-CHANNELS = ("channel", "channels", "detectors", "detector")
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Return whether the file holds a table of times and channels."""
     if head.startswith(b"PK"):
-        return path.suffix.lower() == ".npz" and _pick(_names(path), TIMES) is not None
+        return path.suffix.lower() == ".npz" and _pick(_names(path), TIMES)[0] is not None
     if head.startswith(HDF5_MAGIC):
         return _is_photon_hdf5(path)
-    return b"\0" not in head and _csv_columns(head.decode("utf-8", "replace")) is not None
+    return b"\0" not in head and find_columns(head.decode("utf-8", "replace")) is not None
 
 
 def read(path: Path) -> list[xr.Dataset]:
@@ -42,7 +41,8 @@ def read(path: Path) -> list[xr.Dataset]:
         return [_dataset(path, *_from_npz(path))]
     if head.startswith(HDF5_MAGIC):
         return [_dataset(path, *_from_hdf5(path))]
-    return [_dataset(path, *_from_csv(path))]
+    time, channel, scale, flags = read_text(path)
+    return [_dataset(path, time, channel, None, {"tick_ps": scale, "warnings": flags})]
 
 
 def write(dataset: xr.Dataset, path: Path) -> None:
@@ -78,15 +78,22 @@ def _names(path: Path) -> list[str]:
         ) from None
 
 
-def _pick(names: list[str], wanted: tuple[str, ...]) -> str | None:
-    return next((n for n in names if n.lower() in wanted), None)
+def _pick(names: list[str], wanted: tuple[str, ...]) -> tuple[str | None, float]:
+    """Return (name of the array, ps per unit of its suffix) among the names, or (None, 0)."""
+    for name in names:
+        stem, _, unit = name.lower().rpartition("_")
+        if name.lower() in wanted:
+            return name, 0.0
+        if stem in wanted and unit in UNITS:
+            return name, UNITS[unit]
+    return None, 0.0
 
 
 def _from_npz(path: Path) -> tuple[Raw, Raw, Raw | None, dict[str, Any]]:
     names = _names(path)
     with zipfile.ZipFile(path) as archive:
         declared(sum(i.file_size for i in archive.infolist()), str(path), "the arrays")
-    t, c = _pick(names, TIMES), _pick(names, CHANNELS)
+    (t, scale), (c, _) = _pick(names, TIMES), _pick(names, CHANNELS)
     if t is None or c is None:
         raise ReadError(
             "the archive lacks times or channels",
@@ -95,60 +102,34 @@ def _from_npz(path: Path) -> tuple[Raw, Raw, Raw | None, dict[str, Any]]:
             expected=f"one of {', '.join(TIMES)} and one of {', '.join(CHANNELS)}",
         )
     with np.load(path, allow_pickle=False) as archive:
-        tick = float(archive["tick_ps"]) if "tick_ps" in names else 1.0
+        tick = float(archive["tick_ps"]) if "tick_ps" in names else scale
         delay = archive["delay"] if "delay" in names else None
-        about: dict[str, Any] = {"tick_ps": tick}
+        about: dict[str, Any] = {"tick_ps": tick or _unit_by_range(archive[t], path)}
+        if not tick and about["tick_ps"] != 1.0:
+            about["warnings"] = [
+                {
+                    "code": "unit-assumed",
+                    "message": "the archive states no unit: its fractional times were taken for seconds",
+                    "remedy": "call the array time_s, time_ns or time_ps, or add tick_ps",
+                }
+            ]
         if delay is not None and "sync_period_ps" in names:
             about["sync_period_ps"] = float(archive["sync_period_ps"])
         return archive[t], archive[c], delay, about
 
 
-def _csv_columns(text: str) -> tuple[int, int, float] | None:
-    """Return (column of time, of channel, ps per unit) named by the first line, or None."""
-    lines = text.splitlines()
-    if not lines:
-        return None
-    names = [n.strip().lower().lstrip("#").strip() for n in lines[0].lstrip("\ufeff").split(",")]
-    units = {"ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "s": 1e12}
-    time = channel = None
-    scale = 1.0
-    for i, name in enumerate(names):
-        word = name.replace("(", "_").replace(")", "").replace(" ", "_").replace("__", "_")
-        stem, _, unit = word.rpartition("_")
-        if word in TIMES or (stem in TIMES and unit in units):
-            time, scale = i, units.get(unit, 1.0)
-        if word in CHANNELS:
-            channel = i
-    return None if time is None or channel is None else (time, channel, scale)
-
-
-def _from_csv(path: Path) -> tuple[Raw, Raw, Raw | None, dict[str, Any]]:
-    import pandas as pd
-
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise ReadError("the text is too long", where=str(path), expected=f"{MAX_TEXT_BYTES} bytes")
-    with path.open(encoding="utf-8-sig", errors="replace") as handle:
-        found = _csv_columns(handle.readline())
-    if found is None:
-        raise ReadError(
-            "the first line does not name the columns",
-            where=f"{path}, line 1",
-            expected="e.g. time_ps,channel",
-        )
-    time, channel, scale = found
-    table = pd.read_csv(path, header=0, encoding="utf-8-sig", comment="#")
-    values = []
-    for column in (time, channel):
-        numbers = pd.to_numeric(table.iloc[:, column], errors="coerce")
-        bad = np.flatnonzero(numbers.isna())
-        if bad.size:
-            raise ReadError(
-                "a cell is not a number",
-                where=f"{path}, line {int(bad[0]) + 2}",
-                got=repr(table.iloc[int(bad[0]), column]),
-            )
-        values.append(numbers.to_numpy())
-    return values[0], values[1], None, {"tick_ps": scale}
+def _unit_by_range(time: Raw, path: Path) -> float:
+    """Return ps per unit of an array without one: whole numbers are ps, small fractions seconds."""
+    if time.dtype.kind in "iu" or not time.size or (time == np.round(time)).all():
+        return 1.0
+    if float(np.abs(time).max()) < 1e6:
+        return 1e12
+    raise ReadError(
+        "the unit of the times is not known",
+        where=str(path),
+        got=f"fractions up to {float(np.abs(time).max()):.3g}",
+        expected="whole ps, or an array called time_ns, time_us or time_s",
+    )
 
 
 def _is_photon_hdf5(path: Path) -> bool:
@@ -226,7 +207,7 @@ def _dataset(
         if whole
         else np.floor(time * tick + 1e-6).astype(np.int64)
     )
-    flags = []
+    flags = list(about.pop("warnings", ()))
     order, steps, worst = misorder(stamps, str(path))
     if order is not None:
         stamps, lanes = stamps[order], lanes[order]

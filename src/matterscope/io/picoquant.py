@@ -21,6 +21,8 @@ from matterscope.io.picoquant_headers import (
     MAX_HEADER,
     PICO_COMMON,
     PICO_TTTR,
+    TIMEHARP6_COMMON,
+    TIMEHARP6_TTTR,
     TIMEHARP_COMMON,
     TIMEHARP_TTTR,
     date_of,
@@ -82,7 +84,9 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def _is_tagging(head: bytes, path: Path) -> bool:
     # text-headed files hold either time tags (mode 2 or 3) or histograms (mode 0)
-    layout = TIMEHARP_COMMON if head.startswith(b"TimeHarp") else None
+    layout = None
+    if head.startswith(b"TimeHarp"):
+        layout = TIMEHARP6_COMMON if head[16:18] == b"6." else TIMEHARP_COMMON
     layout = layout or (HYDRA_COMMON if head.startswith(b"HydraHarp") else PICO_COMMON)
     try:
         fields, _ = fixed(layout, head, 0, "")
@@ -206,20 +210,21 @@ def _open_pico(path: Path, head: bytes) -> TagFile:
 
 
 def _open_timeharp(path: Path, head: bytes) -> TagFile:
-    if head[16:18] == b"6.":
-        raise ReadError(
-            "time tags of TimeHarp software 6 are not known",
-            where=f"{path}, offset 16",
-            got=head[16:22].decode("latin-1").strip("\0"),
-            expected="version 2.0 to 5.0",
-            hint="export the file as T3R 5.0, or report it",
-        )
-    fields, at = fixed(TIMEHARP_COMMON, head, 0, str(path))
-    more, at = fixed(TIMEHARP_TTTR, head, at, str(path))
+    six = head[16:18] == b"6."
+    fields, at = fixed(TIMEHARP6_COMMON if six else TIMEHARP_COMMON, head, 0, str(path))
+    more, at = fixed(TIMEHARP6_TTTR if six else TIMEHARP_TTTR, head, at, str(path))
     fields |= more
     at += 4 * _image_header(fields["SpecialHeaderLength"], path)
     clock = float(fields["GlobalClock"]) * 1000.0
     found = TagFile(path, RECORD_TYPES[0x200], clock, fields["Resolution"] * 1000.0, at, 0, fields)
+    if six:
+        found.flags.append(
+            {
+                "code": "layout-unseen",
+                "message": "time tags of TimeHarp software 6 are read by their published layout; no file was there to test it on",
+                "remedy": "compare rates and duration with the vendor's software",
+            }
+        )
     found.acquisition = fields["AcquisitionTime"] / 1000.0
     return _count(found, fields["NumberOfRecords"])
 

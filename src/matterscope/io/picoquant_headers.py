@@ -268,6 +268,8 @@ TIMEHARP_TTTR = Layout(
         ),
     )
 )
+TIMEHARP6_TTTR = Layout((("BoardIdent", "16s"), ("BoardVersion", "8s"), *TIMEHARP_TTTR.fields))
+"""Version 6 names the board before its settings."""
 
 
 def fixed(layout: Layout, data: bytes, at: int, where: str) -> tuple[dict[str, Any], int]:

@@ -1,0 +1,184 @@
+"""Time tags of other hardware: text in any dialect, units, channels from 0, several files, old boards."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from matterscope import emitters, io
+from matterscope.core.errors import DataError, ReadError
+from matterscope.emitters.pulsed import find_comb
+from matterscope.emitters.sources import Detection, Excitation, simulate_site
+from matterscope.emitters.streams import clock_period
+from matterscope.io.photon_text import find_columns
+from matterscope.physics.rates import ThreeLevels
+
+
+@pytest.fixture(scope="module")
+def tags():
+    rng = np.random.default_rng(0)
+    time = np.sort(rng.integers(0, 10**9, 500)).astype(np.int64)
+    return time, rng.integers(1, 3, 500)
+
+
+DIALECTS = {
+    "swabian": ("Timestamp (ps),Channel\n", ",", 1.0, 0),
+    "semicolon": ("time [ns]; detector\n", ";", 1e-3, 0),
+    "tabs": ("# run 4\n# time_us\tch\n", "\t", 1e-6, 0),
+    "seconds": ("time_s,channel\n", ",", 1e-12, 0),
+    "zero": ("time_ps channel\n", " ", 1.0, 1),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_text_of_any_dialect_gives_the_same_stream(name: str, tags, tmp_path: Path) -> None:
+    head, separator, unit, base = DIALECTS[name]
+    path = tmp_path / "tags.txt"
+    rows = [f"{t * unit:.15g}{separator}{c - base}" for t, c in zip(*tags, strict=True)]
+    path.write_text(head + "\n".join(rows) + "\n")
+    found = io.read(path, kind="photons")[0]
+    # fifteen digits of a double
+    assert np.abs(found["time"].values - tags[0]).max() <= 1
+    assert np.array_equal(found["channel"].values + base, tags[1])
+
+
+def test_two_columns_without_names_are_told_by_their_content(tags, tmp_path: Path) -> None:
+    path = tmp_path / "tags.txt"
+    path.write_text("\n".join(f"{c}\t{t}" for t, c in zip(*tags, strict=True)) + "\n")
+    found = io.read(path)[0]
+    assert found.attrs["kind"] == "photons"
+    assert np.array_equal(found["time"].values, tags[0])
+    assert [w["code"] for w in found.attrs["warnings"]] == ["unit-assumed"]
+
+
+def test_axes_of_spectra_and_histograms_are_not_time_tags() -> None:
+    spectrum = "\n".join(f"{8000 + 2 * i},{i % 5}" for i in range(200))
+    counts = "time_ns,counts\n" + "\n".join(f"{i},{i % 7}" for i in range(200))
+    assert find_columns(spectrum) is None
+    assert find_columns(counts) is None
+
+
+def test_arrays_of_seconds_are_read_as_seconds_and_said_so(tags, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", timestamps=tags[0] * 1e-12, channels=tags[1])
+    found = io.read(tmp_path / "a.npz")[0]
+    assert np.abs(found["time"].values - tags[0]).max() <= 1
+    assert found.attrs["warnings"][0]["code"] == "unit-assumed"
+    np.savez(tmp_path / "b.npz", timestamps=tags[0] + 1e6 + 0.5, channels=tags[1])
+    with pytest.raises(ReadError, match="unit of the times"):
+        io.read(tmp_path / "b.npz")
+
+
+def test_times_that_do_not_move_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", timestamps=np.zeros(500), channels=np.arange(500) % 2 + 1)
+    with pytest.raises(DataError, match="one time"):
+        emitters.g2(tmp_path / "a.npz")
+
+
+@pytest.fixture(scope="module")
+def light():
+    return simulate_site(
+        [1.0],
+        0.1,
+        np.random.default_rng(1),
+        rate=8e5,
+        background_rate=1e4,
+        levels=ThreeLevels(3e7, 1.7e8),
+        detection=Detection(delay=7e-9),
+    )
+
+
+def test_a_file_that_counts_channels_from_zero_is_answered(light) -> None:
+    shifted = light.copy()
+    shifted["channel"] = light["channel"] - 1
+    shifted["channel"].attrs = light["channel"].attrs
+    a, b = (emitters.g2(m, longest_lag=0.0) for m in (light, shifted))
+    assert b["g2_zero"].value == a["g2_zero"].value
+    assert b.flagged("sync-as-detector")
+    assert not a.flagged("sync-as-detector")
+
+
+def test_one_file_for_each_detector_is_one_recording(light, tmp_path: Path) -> None:
+    time, channel = light["time"].values, light["channel"].values
+    paths = []
+    for k in (1, 2):
+        some = channel == k
+        paths.append(tmp_path / f"detector{k}.npz")
+        np.savez(paths[-1], timestamps=time[some], channels=np.ones(some.sum(), int))
+    together = emitters.g2(*paths, sample="emitter 7", longest_lag=0.0)
+    assert together.flagged("joined")
+    assert together["g2_zero"].value == emitters.g2(light, longest_lag=0.0)["g2_zero"].value
+
+
+def test_a_split_recording_counts_like_the_whole(light, tmp_path: Path) -> None:
+    time, channel = light["time"].values, light["channel"].values
+    half = time.size // 2
+    for name, part, start in (("a", slice(0, half), 0), ("b", slice(half, None), time[half])):
+        np.savez(tmp_path / f"{name}.npz", timestamps=time[part] - start, channels=channel[part])
+    paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    both = emitters.g2(*paths, sample="s", longest_lag=0.0)
+    whole = emitters.g2(light, longest_lag=0.0)
+    # the part's joint loses a few of the pairs, the millisecond adds 1 % to the clock
+    assert both["g2_zero"].value == pytest.approx(whole["g2_zero"].value, abs=0.02)
+    assert both["antibunching_time"].value == pytest.approx(
+        whole["antibunching_time"].value, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("period", [200e-9, 1e-6, 6e-6])
+def test_a_slow_laser_is_not_taken_for_its_harmonic(period: float) -> None:
+    stream = simulate_site(
+        [1.0],
+        2.0,
+        np.random.default_rng(2),
+        rate=0.03 / period if period > 1e-6 else 3e4,
+        background_rate=300.0,
+        levels=ThreeLevels(1e9, 4e8),
+        excitation=Excitation(period=period, excitation=0.5),
+    )
+    answer = emitters.g2(stream, longest_lag=0.0)
+    assert answer["laser_period"].value == pytest.approx(period * 1e9, rel=1e-3)
+    assert abs(answer["delay"].value) < 4.0 * answer["delay"].sigma
+
+
+def test_light_of_a_slow_laser_is_not_taken_for_a_clock() -> None:
+    rng = np.random.default_rng(3)
+    pulses = np.cumsum(rng.geometric(0.05, 5000)) * 2_000_000
+    photons = pulses + rng.exponential(3000.0, pulses.size)
+    assert clock_period(np.sort(photons).astype(np.int64)) == 0.0
+    assert clock_period(pulses + rng.normal(0, 20, pulses.size).astype(np.int64)) > 0.0
+
+
+def test_every_second_peak_missing_is_no_train_of_that_period() -> None:
+    edges = np.arange(-500_000.0, 500_001.0, 50.0)
+    centre = 0.5 * (edges[1:] + edges[:-1])
+    rng = np.random.default_rng(4)
+
+    def train(period):
+        phase = np.mod(centre + period / 2, period) - period / 2
+        return rng.poisson(20.0 * np.exp(-np.abs(phase) / 2500.0)).astype(float)
+
+    assert find_comb(edges, train(200_000.0)) is None
+    assert find_comb(edges, train(50_000.0)).period == pytest.approx(50_000.0, rel=2e-3)
+
+
+@pytest.mark.realdata
+def test_tags_of_timeharp_6_are_those_of_5_behind_its_longer_header(
+    data: Path, tmp_path: Path
+) -> None:
+    old = (data / "emitters/picoquant/timeharp/v50.t3r").read_bytes()
+    # version 6 has the longer text block in front and names the board before its settings
+    text = b"TimeHarp 200".ljust(16, b"\0") + b"6.0".ljust(6, b"\0")
+    text += b"TimeHarp".ljust(18, b"\0") + b"6.0".ljust(12, b"\0") + old[28:304]
+    tail = struct.calcsize("<5if13i")
+    common = old[304 : 592 - tail]
+    board = b"TH200".ljust(16, b"\0") + b"1.0".ljust(8, b"\0")
+    path = tmp_path / "v60.t3r"
+    path.write_bytes(text + common + board + old[592 - tail :])
+    five = io.read(data / "emitters/picoquant/timeharp/v50.t3r")[0]
+    six = io.read(path)[0]
+    for name in ("time", "channel", "delay"):
+        assert np.array_equal(five[name], six[name])
+    assert "layout-unseen" in [w["code"] for w in six.attrs["warnings"]]
