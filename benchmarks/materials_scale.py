@@ -1,6 +1,7 @@
 """Speed of screening alloys and of SLME, with the peers in the same run where they are installed.
 
     python benchmarks/materials_scale.py chunks MODEL.npz   predict, filter and write all compounds, chunk by chunk
+    python benchmarks/materials_scale.py student            the same where the table mixes A, B and X: networks taught by a model
     python benchmarks/materials_scale.py features           descriptors of compositions a second
     python benchmarks/materials_scale.py slme               spectra a second, pymatgen beside it
     python benchmarks/materials_scale.py front              Pareto front of 200,000 rows and three objectives
@@ -20,6 +21,8 @@ import numpy as np
 
 from matterscope.core.calls import Call
 from matterscope.materials.alloy_persistence import load_model
+from matterscope.materials.alloys import AlloyModel
+from matterscope.materials.compositions import SITES
 from matterscope.materials.enumeration import space_of
 from matterscope.materials.frontiers import pareto_front
 from matterscope.materials.photovoltaics import absorptance_limits
@@ -28,6 +31,7 @@ from matterscope.materials.settings import ScreenSettings
 from matterscope.materials.spaces import PAPER_SPACE, make_space
 from matterscope.materials.species import tree_features
 from matterscope.materials.streaming import chunk_unit
+from matterscope.materials.students import teach
 
 
 def chunks(model: str, wanted: int) -> None:
@@ -55,6 +59,32 @@ def chunks(model: str, wanted: int) -> None:
         f"{rows:,} rows in {cpu:.1f} CPU s ({time.time() - wall:.0f} s wall): {rows / cpu / 1e3:.0f} k rows/s a core; "
         f"all {plan.space.size:,}: {cpu * whole:.0f} CPU s, {size * whole / 1e9:.2f} GB, peak {peak:.2f} GB"
     )
+
+
+def student() -> None:
+    """Teach a student of two properties of a made-up table that mixes every site, and time its answers."""
+    space = make_space(PAPER_SPACE, {"A": 8, "B": 8, "X": 8})
+    rng = np.random.default_rng(0)
+    ends = make_space(PAPER_SPACE, {"A": 1, "B": 1, "X": 1}).unrank(np.arange(90))
+    mixed = space.unrank(rng.integers(0, space.size, 160))
+    a, b, x = (np.vstack([ends[s], mixed[s] / 8]) for s in SITES)
+    gap = 1 + b @ np.linspace(2.5, 0.3, 6) + x @ np.array([1.4, 0.7, 0.0]) - 0.8 * b[:, 4] * b[:, 5]
+    energy = 0.3 - b @ np.linspace(0, 0.4, 6) + 0.2 * a[:, 0] * x[:, 2]
+    targets = {"band_gap": gap + 0.1 * rng.normal(size=250), "decomposition_energy": energy + 0.03 * rng.normal(size=250)}  # fmt: skip
+    model = AlloyModel(PAPER_SPACE, (a, b, x), targets, members=("vegard-process", "joint-process")).fit()  # fmt: skip
+    start = time.process_time()
+    taught = teach(model, list(targets), space, Call())
+    print(f"taught in {time.process_time() - start:.0f} CPU s")
+    for name, error in zip(taught.names, taught.error, strict=True):
+        value, _ = model.models[name].left_out()
+        own = float(np.sqrt(np.mean((value - model.models[name].target) ** 2)))
+        print(f"  {name}: error {error:.4f}, {100 * error / own:.0f} % of the model's left-out RMSE (goal 20 %)")  # fmt: skip
+    rows = 1_000_000
+    start = time.process_time()
+    i, j, k = (rng.integers(0, g.size, rows) for g in space.grids)
+    taught.rows(i, j, k)
+    rate = rows / (time.process_time() - start)
+    print(f"  {rate / 1e3:.0f} k rows/s a core (goal 150); all {space.size:,}: {space.size / rate:.0f} CPU s")  # fmt: skip
 
 
 def features() -> None:
@@ -99,4 +129,4 @@ if __name__ == "__main__":
     if what == "chunks":
         chunks(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 29)
     else:
-        {"features": features, "slme": slme, "front": front}[what]()
+        {"student": student, "features": features, "slme": slme, "front": front}[what]()
