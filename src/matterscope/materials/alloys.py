@@ -383,16 +383,10 @@ def stack_weights(left_out: Array, target: Array) -> Array:
 
 
 def calibrate(model: TargetModel, levels: Sequence[float] = (0.68, 0.9, 0.95)) -> None:
-    """Scale σ to the left-out residuals and keep the quantiles of their size.
-
-    Hyper-parameters found anew from those of all rows still remember the rows left out: as in least
-    squares, n residuals count for n − p of p parameters.
-    """
+    """Scale σ to the left-out residuals and keep the quantiles of their size."""
     value, sigma = model.left_out()
     z = (model.target - value) / sigma
-    learnt = max((len(m.process.theta) for m in model.members if m.process is not None), default=0)
-    freedom = max(len(z) - learnt, len(z) / 2)
-    model.scale *= float(np.sqrt(np.sum(z**2) / freedom))
+    model.scale *= float(np.sqrt(np.mean(z**2)))
     size = np.sort(np.abs(z)) / np.sqrt(np.mean(z**2))
     n = len(size)
     for level in levels:
