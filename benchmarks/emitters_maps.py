@@ -20,9 +20,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from matterscope.core.random import generator
-from matterscope.emitters.arrays import register
+from matterscope.emitters.arrays import occupation, register
 from matterscope.emitters.detection import find_sites
-from matterscope.emitters.maps import occupation
 from matterscope.emitters.twin import Design, make_array
 
 PEER = """

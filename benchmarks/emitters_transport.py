@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from matterscope.core.calls import Call
-from matterscope.emitters.planning import scan_film
+from matterscope.emitters.films import scan_film
 from matterscope.emitters.transport import Beam, implant, parse_layers, with_film
 
 PEER = """

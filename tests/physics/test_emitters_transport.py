@@ -8,7 +8,8 @@ import pytest
 from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError
 from matterscope.emitters import collisions
-from matterscope.emitters.planning import plan_dose, scan_film
+from matterscope.emitters.doses import plan_dose
+from matterscope.emitters.films import scan_film
 from matterscope.emitters.statistics import emitter_numbers, sites_needed
 from matterscope.emitters.transport import Beam, implant, parse_layers, with_film
 

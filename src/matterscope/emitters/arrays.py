@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
+from matterscope.emitters.detection import Found
 from matterscope.physics.images import Lattice, find_lattice
 
 Floats = NDArray[np.float64]
 MOST = 7
 """Emitters on a site that are told apart; more count as this many."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(11)
+_LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
 
 
 @dataclass(frozen=True)
@@ -182,24 +184,30 @@ def _site_likelihoods(
     """
     logs = np.empty((heights.size, MOST + 1))
     logs[:, 0] = -0.5 * (heights / sigma) ** 2 - np.log(sigma)
-    weights = np.log(_WEIGHTS / _WEIGHTS.sum())
     total = sigma**2 + gain * np.maximum(heights, 0)
     bright = heights > 4 * np.sqrt(total)
     dim = ~bright
-    log_height, relative = np.log(heights[bright]), total[bright] / heights[bright] ** 2
-    for n in range(1, MOST + 1):
-        middle, width = _brightness_law(n, log_median, spread)
-        # bright sites: the noise is small on a logarithmic scale, and adds to the lognormal there;
-        # a quadrature would fall between its nodes
-        variance = width**2 + relative
-        logs[bright, n] = (
-            -0.5 * (log_height - middle) ** 2 / variance - 0.5 * np.log(variance) - log_height
-        )
-        true = np.exp(middle + width * _NODES)
-        variance = sigma[dim, None] ** 2 + gain * true
-        misfit = (heights[dim, None] - true) ** 2 / variance
-        logs[dim, n] = logsumexp(weights - 0.5 * misfit - 0.5 * np.log(variance), axis=1)
+    law = [_brightness_law(n, log_median, spread) for n in range(1, MOST + 1)]
+    middle, width = np.array(law).T
+    # bright sites: the noise is small on a logarithmic scale, and adds to the lognormal there;
+    # a quadrature would fall between its nodes
+    log_height = np.log(heights[bright])[:, None]
+    variance = width**2 + (total[bright] / heights[bright] ** 2)[:, None]
+    logs[bright, 1:] = (
+        -0.5 * (log_height - middle) ** 2 / variance - 0.5 * np.log(variance) - log_height
+    )
+    true = np.exp(middle[:, None] + width[:, None] * _NODES)
+    variance = sigma[dim, None, None] ** 2 + gain * true
+    misfit = (heights[dim, None, None] - true) ** 2 / variance
+    parts = _LOG_WEIGHTS - 0.5 * misfit - 0.5 * np.log(variance)
+    logs[dim, 1:] = _log_sum(parts)
     return logs
+
+
+def _log_sum(logs: Floats) -> Floats:
+    """Return ln Σ exp along the last axis; the likelihood is asked hundreds of times."""
+    top = logs.max(axis=-1, keepdims=True)
+    return np.asarray(top[..., 0] + np.log(np.exp(logs - top).sum(axis=-1)))
 
 
 def _number_law(mean: float, scatter: float) -> Floats:
@@ -252,7 +260,7 @@ def count_emitters(
             return 1e12
         logs = _site_likelihoods(heights, sigma, gain, median, spread) + _number_law(mean, scatter)
         prior = 0.5 * ((p[2] - np.log(0.3)) / 0.5) ** 2
-        return float(prior - logsumexp(logs, axis=1).sum())
+        return float(prior - _log_sum(logs).sum())
 
     # the mixture has several modes (one bright emitter, or two dim ones): a coarse look first
     looks = [
@@ -269,7 +277,7 @@ def count_emitters(
     for p in few:
         logs = _site_likelihoods(heights, sigma, gain, p[1], float(np.exp(p[2])))
         logs = logs + _number_law(float(np.exp(p[0])), scatter)
-        total += np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        total += np.exp(logs - _log_sum(logs)[:, None])
     number, median, spread = np.exp(chosen).T
     return Occupation(number, median, spread, total / len(few), bool(best.success), effective)
 
@@ -299,6 +307,52 @@ def _posterior(
         covariance = (soft[:, None] * off).T @ off + np.diag([1e-5, 1e-5, 1e-5])
     chosen = tried[rng.choice(len(tried), 2000, p=weight)]
     return chosen, float(1 / np.sum(weight**2))
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Heights of all sites with errors, what they say, and the empirical null between the sites."""
+
+    heights: Floats
+    sigma: Floats
+    law: Occupation
+    null_offset: float
+    null_scale: float
+
+
+def occupation(
+    counts: Floats, found: Found, array: Registration, scatter: float, rng: np.random.Generator
+) -> Sites:
+    """Return how many emitters the sites of a registered array hold.
+
+    The same fit at places between the sites gives the null law of heights: background that the
+    smooth model misses would otherwise pass for dim emitters.
+    """
+    residual = np.where(np.isfinite(counts), counts - found.background, 0.0)
+    points = found.sites[["x", "y"]].to_numpy()
+    at = np.full(array.places.shape, np.nan)
+    seen = array.detected >= 0
+    at[seen] = points[array.detected[seen]]
+    heights, sigma = site_heights(residual, found.variance, array.places, found.spot, at)
+    own = 2 / (3 * np.pi * found.spot**2)
+    dark = np.sqrt(np.maximum(sigma**2 - np.maximum(heights, 0) * own, 1e-12))
+    between = array.lattice.place(array.nodes) + 0.5 * array.lattice.vectors.sum(axis=0)
+    ny, nx = counts.shape
+    inside = (between > 2).all(axis=1) & (between[:, 0] < nx - 3) & (between[:, 1] < ny - 3)
+    offset, scale = 0.0, 1.0
+    if inside.sum() >= 10:
+        null, null_sigma = site_heights(
+            residual,
+            found.variance,
+            between[inside],
+            found.spot,
+            np.full((int(inside.sum()), 2), np.nan),
+        )
+        pulls = null / null_sigma
+        offset = float(np.median(null))
+        scale = float(max(1.0, 1.4826 * np.median(np.abs(pulls - np.median(pulls)))))
+    law = count_emitters(heights - offset, scale * dark, own * found.excess_noise, rng, scatter)
+    return Sites(heights - offset, scale * dark, law, offset, scale)
 
 
 def native_density(

@@ -39,38 +39,47 @@ class Library:
 
     rows: pd.DataFrame
     values: Floats
-    bandwidth: Floats
-    """Smoothing of the population behind "none of these", per axis."""
+    bandwidths: Floats
+    """Widths of the kernels behind "none of these", shape (axes, kernels)."""
+    weights: Floats
+    """Weight of each kernel, shape (axes, kernels); they sum to 1 along each axis."""
 
 
 def make_library(rows: pd.DataFrame) -> Library:
-    """Return the rows on their axes, with the population's bandwidth by leaving defects out."""
+    """Return the rows on their axes, with the population's kernels by leaving defects out."""
     values = np.column_stack([_axis(rows[a].to_numpy(dtype=float), a) for a in AXES])
     defect = rows["defect"].to_numpy()
-    scale = np.array([np.nanstd(v) if np.isfinite(v).sum() > 3 else 1.0 for v in values.T])
-    bandwidth = np.array([_bandwidth(v, defect, s) for v, s in zip(values.T, scale, strict=True)])
-    return Library(rows, values, bandwidth)
+    kernels = [_kernels(v, defect) for v in values.T]
+    return Library(rows, values, *(np.stack(k) for k in zip(*kernels, strict=True)))
 
 
 def _axis(values: Floats, name: str) -> Floats:
     return np.log(np.maximum(values, 1e-6)) if name in LOGARITHMIC else values
 
 
-def _bandwidth(values: Floats, defect: NDArray[np.object_], scale: float) -> float:
-    """Return the kernel width that best predicts a defect from all others, along one axis."""
+def _kernels(values: Floats, defect: NDArray[np.object_]) -> tuple[Floats, Floats]:
+    """Return kernel widths along one axis and the weights that best predict a defect from all others.
+
+    Some axes are smooth and others stand in peaks (visibilities near 0 and 1), often both: the kernel
+    is a mixture of Gaussians of many widths, its weights by expectation–maximisation of the
+    left-out likelihood, which has one maximum.
+    """
     known = np.isfinite(values)
     x, names = values[known], defect[known]
+    scale = float(x.std()) if x.size > 3 and x.std() > 0 else 1.0
+    widths = scale * np.geomspace(0.02, 2.0, 9)
     if x.size < 10:
-        return float(scale)
+        return widths, np.eye(widths.size)[-2]
     other = names[:, None] != names[None]
-    best, most = scale, -np.inf
-    for width in scale * np.geomspace(0.05, 1.0, 12):
-        logs = -0.5 * ((x[:, None] - x[None]) / width) ** 2 - np.log(width)
-        logs[~other] = -np.inf
-        score = float(np.mean(logsumexp(logs, axis=1) - np.log(other.sum(axis=1))))
-        if score > most:
-            best, most = float(width), score
-    return float(best)
+    off = np.square(x[:, None] - x[None])
+    left_out = np.stack(
+        [(np.exp(-0.5 * off / w**2) * other).sum(axis=1) / w / other.sum(axis=1) for w in widths]
+    )
+    weights = np.full(widths.size, 1 / widths.size)
+    for _ in range(200):
+        parts = weights[:, None] * left_out + 1e-300
+        weights = (parts / parts.sum(axis=0)).mean(axis=1)
+    return widths, weights
 
 
 def row_likelihoods(library: Library, measured: Floats, errors: Floats) -> Floats:
@@ -83,12 +92,19 @@ def row_likelihoods(library: Library, measured: Floats, errors: Floats) -> Float
     errors : array of shape (axes,)
         Theory and measurement errors together.
     """
-    total = np.zeros(len(library.values))
+    one = np.ones(1)
+    return _likelihoods(library.values, measured, [(np.atleast_1d(e), one) for e in errors])
+
+
+def _likelihoods(values: Floats, measured: Floats, kernels: list[tuple[Floats, Floats]]) -> Floats:
+    """Return ln p(measured | row) for a kernel of widths and weights along each axis."""
+    total = np.zeros(len(values))
     for k in np.flatnonzero(np.isfinite(measured)):
-        column = library.values[:, k]
+        column, (widths, weights) = values[:, k], kernels[k]
         known = np.isfinite(column)
         logs = np.empty(column.size)
-        logs[known] = -0.5 * ((measured[k] - column[known]) / errors[k]) ** 2 - np.log(errors[k])
+        off = ((measured[k] - column[known, None]) / widths) ** 2
+        logs[known] = logsumexp(-0.5 * off, b=weights / widths, axis=1)
         # a row without this value could have any that the population has
         marginal = logsumexp(logs[known]) - np.log(max(known.sum(), 1)) if known.any() else 0.0
         logs[~known] = marginal
@@ -101,14 +117,12 @@ def none_likelihood(
 ) -> float:
     """Return ln p(measured | a defect that is not in the library).
 
-    Such a defect is drawn from the population that the library samples, smoothed by the bandwidth at
+    Such a defect is drawn from the population that the library samples, smoothed by the kernels with
     which the library predicts defects that were left out of it.
     """
-    wide = np.hypot(errors, library.bandwidth)
-    smooth = Library(
-        library.rows, library.values if keep is None else library.values[keep], library.bandwidth
-    )
-    logs = row_likelihoods(smooth, measured, wide)
+    wide = np.hypot(errors[:, None], library.bandwidths)
+    kernels = list(zip(wide, library.weights, strict=True))
+    logs = _likelihoods(library.values if keep is None else library.values[keep], measured, kernels)
     return float(logsumexp(logs) - np.log(logs.size))
 
 
@@ -287,7 +301,9 @@ def _rank(
     used = [AXES[k] for k in np.flatnonzero(np.isfinite(case.measured))]
     estimate.diagnostics |= {
         "evidence": used,
-        "bandwidth": dict(zip(AXES, library.bandwidth, strict=True)),
+        "kernel_width": dict(
+            zip(AXES, (library.bandwidths * library.weights).sum(axis=1), strict=True)
+        ),
     }
     if effective > 5:
         estimate.flag(

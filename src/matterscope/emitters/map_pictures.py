@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from matterscope.core.pictures import Panel, Picture, image, line, points, steps
 
 if TYPE_CHECKING:
-    from matterscope.emitters.arrays import Occupation, Registration
+    from matterscope.emitters.arrays import Occupation, Registration, Sites
     from matterscope.emitters.detection import Found
-    from matterscope.emitters.maps import Sites
 
 Floats = NDArray[np.float64]
 CLASSES = (("no emitter", "muted"), ("one emitter", "series1"), ("two or more", "series3"))

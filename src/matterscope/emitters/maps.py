@@ -6,7 +6,6 @@ registered lattice, per site the probability of 0, 1 and more emitters, and the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +18,11 @@ from matterscope.core.errors import SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Quantity, from_samples, gaussian, refused
 from matterscope.emitters import map_pictures as pictures
 from matterscope.emitters.arrays import (
-    Occupation,
     Registration,
-    count_emitters,
+    Sites,
     native_density,
+    occupation,
     register,
-    site_heights,
 )
 from matterscope.emitters.detection import Found, find_sites
 from matterscope.io import measurements
@@ -190,52 +188,6 @@ def _answer_sites(
         estimate.flag(
             "no-sites", "no site stands out of the noise", "measure longer, or give --spot"
         )
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Heights of all sites with errors, what they say, and the empirical null between the sites."""
-
-    heights: Floats
-    sigma: Floats
-    law: Occupation
-    null_offset: float
-    null_scale: float
-
-
-def occupation(
-    counts: Floats, found: Found, array: Registration, scatter: float, rng: np.random.Generator
-) -> Sites:
-    """Return how many emitters the sites of a registered array hold.
-
-    The same fit at places between the sites gives the null law of heights: background that the
-    smooth model misses would otherwise pass for dim emitters.
-    """
-    residual = np.where(np.isfinite(counts), counts - found.background, 0.0)
-    points = found.sites[["x", "y"]].to_numpy()
-    at = np.full(array.places.shape, np.nan)
-    seen = array.detected >= 0
-    at[seen] = points[array.detected[seen]]
-    heights, sigma = site_heights(residual, found.variance, array.places, found.spot, at)
-    own = 2 / (3 * np.pi * found.spot**2)
-    dark = np.sqrt(np.maximum(sigma**2 - np.maximum(heights, 0) * own, 1e-12))
-    between = array.lattice.place(array.nodes) + 0.5 * array.lattice.vectors.sum(axis=0)
-    ny, nx = counts.shape
-    inside = (between > 2).all(axis=1) & (between[:, 0] < nx - 3) & (between[:, 1] < ny - 3)
-    offset, scale = 0.0, 1.0
-    if inside.sum() >= 10:
-        null, null_sigma = site_heights(
-            residual,
-            found.variance,
-            between[inside],
-            found.spot,
-            np.full((int(inside.sum()), 2), np.nan),
-        )
-        pulls = null / null_sigma
-        offset = float(np.median(null))
-        scale = float(max(1.0, 1.4826 * np.median(np.abs(pulls - np.median(pulls)))))
-    law = count_emitters(heights - offset, scale * dark, own * found.excess_noise, rng, scatter)
-    return Sites(heights - offset, scale * dark, law, offset, scale)
 
 
 def _answer_array(

@@ -6,13 +6,12 @@ placement scatter, leak, and the dose–yield curve with the probability of exac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.stats import beta
 
 from matterscope.core.calls import Call, Input
@@ -27,7 +26,9 @@ from matterscope.core.estimates import (
     refused,
 )
 from matterscope.emitters import planning_pictures as pictures
-from matterscope.emitters.statistics import emitter_numbers, sites_needed
+from matterscope.emitters.doses import plan_dose
+from matterscope.emitters.films import FilmScan, scan_film
+from matterscope.emitters.statistics import sites_needed
 from matterscope.emitters.transport import (
     Beam,
     Implant,
@@ -35,13 +36,11 @@ from matterscope.emitters.transport import (
     implant,
     parse_layers,
     stopping_known,
-    with_film,
 )
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import PlanSettings
 
-Floats = NDArray[np.float64]
 REFERENCES = [
     "Biersack and Haggmark, Nucl. Instrum. Methods 174, 257 (1980)",
     "Ziegler, Ziegler and Biersack, Nucl. Instrum. Methods B 268, 1818 (2010)",
@@ -60,192 +59,6 @@ def fraction(k: float, n: int, levels: tuple[float, ...]) -> Quantity:
     share = k / n
     return Quantity(
         share, "1", sigma=float(np.sqrt(max(share * (1 - share), 0) / n)), intervals=bands
-    )
-
-
-@dataclass(frozen=True)
-class FilmScan:
-    """Capture against film thickness (nm), the smooth curve through it, and its maximum."""
-
-    table: pd.DataFrame
-    curve: tuple[Floats, Floats]
-    optimum: Floats
-    """Draws of the best thickness (nm)."""
-    best: Floats
-    """Draws of the capture at the best thickness."""
-    misfit: float
-    """χ² per degree of freedom of the smooth curve."""
-
-
-def scan_film(
-    beam: Beam, layers: tuple[Layer, ...], target: int, ions: int, call: Call
-) -> FilmScan:
-    """Return capture and damage against the thickness of the first layer, refined about the optimum.
-
-    A coarse grid finds the peak; a fine one about it carries a cubic whose covariance gives the
-    optimum an interval (a grid of 10 nm steps alone would misplace it by several nm).
-    """
-    alone = implant(
-        replace(beam, cascades=False),
-        (replace(layers[0], thickness=1e4),),
-        500,
-        call,
-        stream="film range",
-    )
-    reach = alone.ranges()["projected_range"][0] + 1.5 * alone.ranges()["range_straggle"][0]
-    ranging = replace(beam, cascades=False)
-    coarse = np.linspace(0, reach, 13)
-    first = [
-        _capture(ranging, layers, t, target, max(ions // 3, 250), call, f"film {t:.4f}")
-        for t in coarse
-    ]
-    # three neighbours together: a single lucky point of the coarse grid may not decide
-    caught = np.convolve(np.pad([r[1] for r in first], 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
-    peak = float(coarse[int(np.argmax(caught))])
-    second: list[tuple[float, float, float, float]] = []
-    for round_ in range(3):
-        half = max(0.42 * peak, 1.5 * reach / 12)
-        low, high = max(peak - half, 0.0), peak + half
-        fine = np.linspace(low, high, 13)
-        second += [
-            _capture(ranging, layers, t, target, ions, call, f"fine film {round_} {t:.4f}")
-            for t in fine
-        ]
-        near = np.array(sorted(r for r in second if low <= r[0] <= high))
-        draws, best, curve, misfit = _maximum(near[:, 0], near[:, 1], near[:, 2], call)
-        # the optimum must lie inside the window, not at its end
-        middle = float(np.median(draws))
-        if (
-            low + 0.15 * (high - low) < middle < high - 0.15 * (high - low)
-            or middle <= low + 1e-9 <= 1e-6
-        ):
-            break
-        peak = middle
-    table = pd.DataFrame(
-        sorted({r[0]: r for r in first + second}.values()),
-        columns=["film_thickness", "stopped_fraction", "stopped_fraction_sigma", "film_fraction"],
-    )
-    table = table.merge(
-        _damage(beam, layers, target, reach, ions, call), how="left", on="film_thickness"
-    )
-    table.attrs["units"] = {
-        "film_thickness": "nm",
-        "stopped_fraction": "1",
-        "stopped_fraction_sigma": "1",
-        "film_fraction": "1",
-        "vacancies_per_ion": "1",
-        "vacancies_per_stopped_ion": "1",
-    }
-    return FilmScan(table, curve, draws, best, misfit)
-
-
-def _capture(
-    beam: Beam,
-    layers: tuple[Layer, ...],
-    film: float,
-    target: int,
-    ions: int,
-    call: Call,
-    stream: str,
-) -> tuple[float, float, float, float]:
-    stack = with_film(layers, film)
-    found = implant(beam, stack, ions, call, stream=stream)
-    shift = 0 if film > 0 else 1
-    caught = float(found.captured(target - shift).mean())
-    sigma = float(np.sqrt(max(caught * (1 - caught), 1 / ions) / ions))
-    return float(film), caught, sigma, float(found.captured(0).mean()) if film > 0 else 0.0
-
-
-def _damage(
-    beam: Beam, layers: tuple[Layer, ...], target: int, reach: float, ions: int, call: Call
-) -> pd.DataFrame:
-    rows = []
-    for film in np.linspace(0, reach, 13)[::2]:
-        found = implant(
-            beam, with_film(layers, film), max(ions // 8, 200), call, stream=f"damage {film:.4f}"
-        )
-        layer = target - (0 if film > 0 else 1)
-        broken = float(found.vacancies[:, layer].mean())
-        caught = float(found.captured(layer).mean())
-        rows.append((film, broken, broken / caught if caught > 0 else np.nan))
-    return pd.DataFrame(
-        rows, columns=["film_thickness", "vacancies_per_ion", "vacancies_per_stopped_ion"]
-    )
-
-
-def _maximum(
-    x: Floats, y: Floats, sigma: Floats, call: Call, draws: int = 1000
-) -> tuple[Floats, Floats, tuple[Floats, Floats], float]:
-    """Return draws of position and height of the maximum of a cubic through (x, y ± sigma)."""
-    centre, scale = x.mean(), max(np.ptp(x) / 2, 1e-9)
-    basis = np.vander((x - centre) / scale, 4)
-    weighted = basis / sigma[:, None]
-    covariance = np.linalg.inv(weighted.T @ weighted)
-    coefficients = covariance @ weighted.T @ (y / sigma)
-    misfit = float(np.sum(((y - basis @ coefficients) / sigma) ** 2) / max(x.size - 4, 1))
-    grid = np.linspace(x[0], x[-1], 401)
-    fine = np.vander((grid - centre) / scale, 4)
-    sample = call.rng("film optimum").multivariate_normal(
-        coefficients, covariance * max(misfit, 1.0), size=draws
-    )
-    curves = sample @ fine.T
-    return grid[np.argmax(curves, axis=1)], curves.max(axis=1), (grid, fine @ coefficients), misfit
-
-
-@dataclass(frozen=True)
-class DosePlan:
-    """Yield against dose for one aperture: doses (1/cm²), P(0), P(1), P(≥2), and their bands."""
-
-    doses: Floats
-    numbers: Floats
-    """Shape (3, doses): P(0), P(1), P(≥2) averaged over the yield's prior."""
-    single_low: Floats
-    single_high: Floats
-    best: Floats
-    """Draws of the dose with the most single emitters."""
-    chosen: float
-    mean_number: Floats
-    """Draws of λ at the chosen dose."""
-    single: Floats
-    """Draws of P(1) at the chosen dose."""
-
-
-def plan_dose(
-    catching_area: float,
-    site_area: float,
-    yields: Floats,
-    native: float,
-    scatter: float,
-    dose: float | None,
-) -> DosePlan:
-    """Return yield against dose: λ = Φ·A·f·ε + ρ·A.
-
-    Parameters
-    ----------
-    catching_area : float, cm²
-        A·f, aperture area times the share of ions that stop in the flake.
-    site_area : float, cm²
-        Area of the site that native emitters live on.
-    yields : array, 1
-        Draws of the conversion yield ε.
-    native : float, 1/cm²
-        Density of native emitters.
-    scatter : float
-        Coefficient of variation of the aperture area.
-    dose : float or None, 1/cm²
-        None: the dose with the largest mean P(1).
-    """
-    middle = float(np.median(yields))
-    doses = np.geomspace(0.01, 30, 160) / (catching_area * middle)
-    lam = doses[None, :] * catching_area * yields[:, None] + native * site_area
-    numbers = emitter_numbers(lam, scatter, most=2)
-    mean = numbers.mean(axis=1)
-    best = doses[np.argmax(numbers[1], axis=1)]
-    chosen = float(dose) if dose is not None else float(doses[np.argmax(mean[1])])
-    at = chosen * catching_area * yields + native * site_area
-    low, high = np.quantile(numbers[1], [0.05, 0.95], axis=0)
-    return DosePlan(
-        doses, mean, low, high, best, chosen, at, emitter_numbers(at, scatter, most=2)[1]
     )
 
 

@@ -26,7 +26,8 @@ from matterscope.core.pictures import (
 
 if TYPE_CHECKING:
     from matterscope.core.estimates import Estimate
-    from matterscope.emitters.planning import DosePlan, FilmScan
+    from matterscope.emitters.doses import DosePlan
+    from matterscope.emitters.films import FilmScan
     from matterscope.emitters.settings import PlanSettings
     from matterscope.emitters.transport import Beam, Implant
 

@@ -13,7 +13,7 @@ from matterscope.core.pictures import Panel, Picture, band, image, line, mark, p
 from matterscope.core.units import HC
 
 if TYPE_CHECKING:
-    from matterscope.emitters.spectra import Frames
+    from matterscope.emitters.frames import Frames
     from matterscope.emitters.zero_phonon import Light, Line, Share
 
 

@@ -140,7 +140,7 @@ def _key(value: Any) -> str:
 
 
 def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
-    """Return the quantities that a table of several answers shows: those with a value come first.
+    """Return the quantities that a table of several answers shows: those that most answers hold come first.
 
     Examples
     --------
@@ -152,4 +152,4 @@ def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
     for entry in entries:
         for name, quantity in entry["quantities"].items():
             answered[name] = answered.get(name, 0) + (quantity["value"] is not None)
-    return sorted(answered, key=lambda name: -int(answered[name] > 0))[:most]
+    return sorted(answered, key=lambda name: -answered[name])[:most]
