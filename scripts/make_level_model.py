@@ -13,7 +13,8 @@ from matterscope.core.files import write_json
 from matterscope.core.verbs import as_input
 from matterscope.materials.level_models import LevelModel
 from matterscope.materials.level_persistence import SHIPPED, save_levels
-from matterscope.materials.level_training import gather, leave_hosts_out, model_card, score_table
+from matterscope.materials.level_training import gather, model_card
+from matterscope.materials.level_validation import leave_hosts_out, score_table
 
 SOURCE = "github.com/lmjacoby/ai_semiconductors (Patterns 3, 100450 (2022)), MIT licence"
 
@@ -23,7 +24,7 @@ def main() -> None:
     inputs = [as_input(folder / f"{n}_levels_pbe.csv") for n in ("impurity", "native_defect")]
     call = Call(seed=0)
     table, known, _ = gather(inputs)
-    scores = score_table(leave_hosts_out(table, known, call))
+    scores = score_table(leave_hosts_out(table, known, call)["name"])
     model = LevelModel().fit(table, known, call.seed)
     card = model_card(
         model, scores, [i.path.name for i in inputs if i.path], "+".join(i.sha256 for i in inputs)

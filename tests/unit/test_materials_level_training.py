@@ -7,11 +7,16 @@ import pandas as pd
 import pytest
 
 from matterscope import materials
+from matterscope.core.calls import Call
 from matterscope.materials.hosts import find_host
-from matterscope.materials.level_features import outer_electrons
+from matterscope.materials.level_features import describe, outer_electrons
+from matterscope.materials.level_frames import Frame
+from matterscope.materials.level_members import averaged
 from matterscope.materials.level_models import LevelModel
 from matterscope.materials.level_persistence import load_levels
+from matterscope.materials.level_process import _Search
 from matterscope.materials.level_tables import LEVELS, levels_of
+from matterscope.materials.level_validation import leave_hosts_out
 
 HOSTS = ("CdTe", "CdS", "ZnSe", "ZnTe", "GaP", "InP", "AlAs")
 IMPURITIES = ("Li", "Na", "Mg", "Ca", "Al", "Ga", "Si", "Ge", "P", "As")
@@ -111,12 +116,65 @@ def test_a_permutation_of_rows_changes_no_frame():
         .assign(native=False)
     )
     shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
-    from matterscope.materials.level_models import Frame
-
-    gaps = [np.array([find_host(h).gap for h in t["host"]]) for t in (table, shuffled)]
+    places = [describe(t).blocks["trend"] for t in (table, shuffled)]
     first, second = (
-        Frame.of(levels_of(t), g, t["host"].to_numpy(dtype=object))
-        for t, g in zip((table, shuffled), gaps, strict=True)
+        Frame.of(levels_of(t), p, t["host"].to_numpy(dtype=object))
+        for t, p in zip((table, shuffled), places, strict=True)
     )
     assert np.allclose(first.line, second.line)
     assert np.allclose(first.size, second.size)
+
+
+def test_the_way_into_the_frame_of_a_host_and_back_loses_nothing():
+    table = simulated()
+    places = describe(table).blocks["trend"]
+    frame = Frame.of(levels_of(table), places, table["host"].to_numpy(dtype=object))
+    components = frame.components(levels_of(table), places)
+    back = frame.levels((components * frame.size) @ frame.basis, places)
+    assert np.allclose(back, levels_of(table))
+
+
+def test_the_likelihood_of_several_targets_has_the_slope_it_claims():
+    rng = np.random.default_rng(0)
+    blocks = {
+        "gap": rng.normal(size=(25, 2)),
+        "site": rng.normal(size=(25, 3)),
+        "trend": rng.normal(size=(25, 2)),
+    }
+    terms = (("gap",), ("gap", "site"), ("trend", "site"))
+    search = _Search(terms, blocks, rng.normal(size=(25, 2)), ["gap", "site"], [2, 3])
+    theta = search.centre + 0.2 * rng.normal(size=search.centre.size)
+    _, slope = search.loss(theta)
+    step = 1e-5
+    measured = [
+        (search.loss(theta + e)[0] - search.loss(theta - e)[0]) / (2 * step)
+        for e in step * np.eye(len(theta))
+    ]
+    # central differences: error of the order step² times the third derivative, plus rounding 1e-13/step
+    assert np.allclose(slope, measured, atol=1e-6)
+
+
+def test_what_members_disagree_about_widens_their_bars():
+    value, variance = averaged(
+        [(np.array([1.0]), np.array([0.5])), (np.array([3.0]), np.array([0.5]))]
+    )
+    assert (value.item(), variance.item()) == (2.0, 1.5)
+
+
+def test_a_host_left_out_is_better_known_by_its_own_native_defects(trained):
+    table = simulated().rename(
+        columns={
+            "Delta_H (A_rich)": "formation_energy_A_rich",
+            "Delta_H (B_rich)": "formation_energy_B_rich",
+        }
+    )
+    # one host stands apart by more than gap and lattice constant can tell
+    table.loc[table["host"] == "GaP", list(LEVELS)] += 1.0
+    table["native"] = table["impurity"].isin(("Ga", "P", "Al", "Si"))
+    answers = leave_hosts_out(table, {}, Call(seed=0))
+    assert set(answers) == {"name", "natives"}
+    errors = {
+        protocol: np.abs(rows["value"] - rows["truth"])[rows["host"] == "GaP"].mean()
+        for protocol, rows in answers.items()
+    }
+    assert errors["natives"] < 0.7 * errors["name"]

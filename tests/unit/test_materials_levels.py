@@ -8,7 +8,7 @@ import pytest
 
 from matterscope import materials
 from matterscope.core.errors import ConfigError, DataError, SchemaError
-from matterscope.materials.hosts import find_host, natural_valence_band
+from matterscope.materials.hosts import find_host, host_table, natural_valence_band
 from matterscope.materials.level_tables import LEVELS, read_levels, site_of
 
 HEADER = "host,impurity,site," + ",".join(LEVELS) + "\n"
@@ -54,6 +54,26 @@ def test_without_site_all_sites_are_answered():
 def test_nothing_asked_is_an_error_with_an_example():
     with pytest.raises(ConfigError, match="--host CdTe"):
         materials.levels()
+
+
+def test_an_atom_of_the_host_in_its_own_place_is_no_defect(tmp_path):
+    with pytest.raises(DataError, match="no defect"):
+        materials.levels(host=("CdTe",), impurity=("Cd",), site=("Cd",))
+    path = tmp_path / "ask.csv"
+    path.write_text("host,impurity,site\nCdTe,Te,Cd\nCdTe,Te,Te\n")
+    with pytest.raises(DataError, match="line 3"):
+        materials.levels(path)
+    # all sites asked about: four of five are defects
+    assert len(materials.levels(host=("CdTe",), impurity=("Cd",))) == 4
+
+
+def test_all_hosts_of_the_table_are_drawn_as_a_map():
+    answer = materials.levels(zinc_blende=True, impurity=("Cu", "Zn"), site=("A",))
+    levels = answer.tables["levels"]
+    assert levels["host"].nunique() == len(host_table())
+    own = sum(h.startswith("Zn") for h in host_table())
+    assert len(levels) == 6 * (2 * len(host_table()) - own)
+    assert {p.name for p in answer.pictures} == {"ladder", "level_map"}
 
 
 def test_a_list_of_defects_may_come_as_a_table(tmp_path):

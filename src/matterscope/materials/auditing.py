@@ -14,6 +14,7 @@ from matterscope.core.pictures import Panel, Picture, bars
 from matterscope.materials.alloy_audit import findings_of
 from matterscope.materials.alloy_tables import read_alloys
 from matterscope.materials.findings import ORDER, Finding, as_frame
+from matterscope.materials.halide_impurities import holds_halides
 from matterscope.materials.settings import AuditSettings
 from matterscope.materials.training import holds_levels
 
@@ -27,7 +28,12 @@ REFERENCES = ["arXiv 2109.10798", "Patterns 3, 100450 (2022)"]
 
 def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> list[Estimate]:
     """Return one estimate with all findings of the inputs, read as one table of alloys; tables of levels apart."""
-    if inputs and all(i.path is not None and holds_levels(i.path) for i in inputs):
+    paths = [i.path for i in inputs if i.path is not None]
+    if (
+        inputs
+        and len(paths) == len(inputs)
+        and all(holds_levels(p) or holds_halides(p) for p in paths)
+    ):
         return [audit_levels(given, settings, call) for given in inputs]
     table = read_alloys(inputs, renormalise=settings.renormalise)
     findings = findings_of(table, residuals=settings.residuals)

@@ -45,6 +45,8 @@ class Crystal:
         Volume per lattice site; turns prefactors into sites per cm³.
     reference : dict of element to eV
         μ⁰, already inside the energies when they are formation energies.
+    notes : tuple of str
+        What had to be assumed to read the file, e.g. its decimal comma.
     """
 
     gap: float | None = None
@@ -53,6 +55,7 @@ class Crystal:
     hole_mass: float | None = None
     volume_per_site: float | None = None
     reference: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def read_defects(
             expected="'atoms_removed' or 'atoms_added'",
             hint="the sign decides the sign of every chemical potential",
         )
-    return crystal, _from_frame(frame, reference, str(path))
+    read = replace(crystal, notes=tuple(frame.attrs.get("assumed", ())))
+    return read, _from_frame(frame, reference, str(path))
 
 
 def _from_frame(frame: Any, reference: Reference, where: str) -> list[Defect]:

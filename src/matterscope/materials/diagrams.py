@@ -193,6 +193,8 @@ def _crystal_estimate(
     if case.corners:
         answer.tables["chemical_potentials"] = corner_table(case.corners)
     _flag_potentials(answer, case)
+    for note in case.crystal.notes:
+        answer.flag("table_note", note)
     if case.crystal.gap is None:
         answer.flag(
             "gap_missing",

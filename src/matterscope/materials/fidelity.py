@@ -17,7 +17,7 @@ from matterscope.core.errors import DataError
 from matterscope.learn.splits import leave_one_group_out
 from matterscope.materials.hosts import find_host, natural_valence_band
 from matterscope.materials.level_features import outer_electrons
-from matterscope.materials.level_process import LevelProcess
+from matterscope.materials.level_process import learn_processes
 from matterscope.materials.level_tables import VACANCY
 from matterscope.physics.elements import properties
 
@@ -197,11 +197,10 @@ def _process(known: pd.DataFrame, rows: pd.DataFrame, *, free_slope: bool) -> Co
     slope = float(np.polyfit(low, high, 1)[0]) if free_slope and low.std() > 1e-9 else 1.0
     delta = high - slope * low
     scale = float(delta.std()) or 1.0
-    process = LevelProcess((("host", "level"), ("host", "defect", "charge"), ("trend",)))
+    terms = (("host", "level"), ("host", "defect", "charge"), ("trend",))
     chosen = np.random.default_rng(0).permutation(len(delta))[:300]
-    process.fit(
-        {k: v[chosen] for k, v in x.items()}, (delta[chosen] - delta.mean()) / scale, steps=25
-    )
+    part = {k: v[chosen] for k, v in x.items()}
+    (process,) = learn_processes(terms, part, (delta[chosen, None] - delta.mean()) / scale, 25)
     mean, variance = process.condition(x, (delta - delta.mean()) / scale).predict(xt)
     return Corrected(
         slope * rows["low"].to_numpy(dtype=float) + delta.mean() + scale * mean,

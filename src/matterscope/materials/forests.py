@@ -1,7 +1,7 @@
 """Forests of extremely randomised trees, kept as plain arrays.
 
-In: features and a property. Out: a forest that predicts without scikit-learn, its left-out answers,
-and arrays that can be stored (no pickle).
+In: features, and one number or one vector for each row. Out: a forest that predicts without scikit-learn,
+left-out answers, and arrays that can be stored (no pickle).
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+PARTS = ("roots", "feature", "threshold", "left", "right", "value")
 
-TREES = 100
-FEATURE_SHARE = 0.5
+TREES, FEATURE_SHARE = 100, 0.5
+"""For a property of alloys."""
+VECTOR_TREES, VECTOR_SHARE, VECTOR_LEAF = 60, 0.4, 2
+"""For level vectors: more rows, noisier ones."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +32,27 @@ class Forest:
         Index of each tree's first node.
     feature : array of shape (nodes,)
         Feature that a node asks for; −1 at a leaf.
-    threshold, value : arrays of shape (nodes,)
-        Go left where feature ≤ threshold; the mean of the training rows in a leaf.
+    threshold : array of shape (nodes,)
+        Go left where feature ≤ threshold.
+    value : array of shape (nodes,) or (nodes, k)
+        The mean of the training rows in a leaf.
     left, right : arrays of shape (nodes,)
         Indices of the children.
     """
 
     roots: NDArray[np.int32]
     feature: NDArray[np.int16]
-    threshold: Array
+    threshold: NDArray[Any]
     left: NDArray[np.int32]
     right: NDArray[np.int32]
-    value: Array
+    value: NDArray[Any]
 
     def predict(self, features: Array) -> Array:
-        """Return the mean over the trees, shape (n,)."""
+        """Return the mean over the trees, shape (n,) or (n, k)."""
         # scikit-learn compares in single precision; the same here, or a tie goes the other way
         single = features.astype(np.float32)
         rows = np.arange(len(single))
-        total = np.zeros(len(single))
+        total = np.zeros((len(single), *self.value.shape[1:]))
         for root in self.roots:
             node = np.full(len(single), root)
             while True:
@@ -56,15 +61,13 @@ class Forest:
                 if not inner.any():
                     break
                 smaller = single[rows, np.maximum(asked, 0)] <= self.threshold[node]
-                step = np.where(smaller, self.left[node], self.right[node])
-                node = np.where(inner, step, node)
+                node = np.where(inner, np.where(smaller, self.left[node], self.right[node]), node)
             total += self.value[node]
         return total / len(self.roots)
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays to be stored."""
-        names = ("roots", "feature", "threshold", "left", "right", "value")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in PARTS}
 
 
 def grow(
@@ -91,27 +94,49 @@ def grow(
     return as_arrays(fitted(np.ones(len(target), dtype=bool), trees).estimators_), left_out
 
 
-def as_arrays(estimators: Sequence[Any]) -> Forest:
-    """Return fitted trees of scikit-learn as one list of nodes."""
-    parts: dict[str, list[NDArray[np.generic]]] = {
-        k: [] for k in ("feature", "threshold", "left", "right", "value")
-    }
+def grow_vectors(
+    features: Array, target: Array, seed: int, trees: int = VECTOR_TREES, *,
+    share: float = VECTOR_SHARE, weight: Array | None = None,
+) -> Forest:  # fmt: skip
+    """Return a forest grown on `features` (n, d) and `target` (n,) or (n, k); rows may be weighted (n,).
+
+    `share` of the features is tried at each node.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    model = ExtraTreesRegressor(
+        trees, max_features=share, min_samples_leaf=VECTOR_LEAF, random_state=seed
+    ).fit(features.astype(np.float32), target, sample_weight=weight)
+    return as_arrays(model.estimators_, single=True)
+
+
+def as_arrays(estimators: Sequence[Any], *, single: bool = False) -> Forest:
+    """Return fitted trees of scikit-learn as one list of nodes; `single` halves what has to be stored."""
+    parts: dict[str, list[NDArray[Any]]] = {k: [] for k in PARTS if k != "roots"}
     roots, offset = [], 0
     for estimator in estimators:
         tree = estimator.tree_
         roots.append(offset)
-        parts["feature"].append(np.where(tree.children_left < 0, -1, tree.feature))
-        parts["threshold"].append(tree.threshold)
+        leaf = tree.children_left < 0
+        parts["feature"].append(np.where(leaf, -1, tree.feature))
+        parts["threshold"].append(_rounded_down(tree.threshold) if single else tree.threshold)
         parts["left"].append(np.maximum(tree.children_left, 0) + offset)
         parts["right"].append(np.maximum(tree.children_right, 0) + offset)
-        parts["value"].append(tree.value[:, 0, 0])
+        values = tree.value[:, :, 0] if tree.n_outputs > 1 else tree.value[:, 0, 0]
+        if single:  # what an inner node would say is never asked for
+            values = np.where(leaf[:, None] if values.ndim > 1 else leaf, values, 0.0)
+        parts["value"].append(values)
         offset += tree.node_count
     joined = {name: np.concatenate(part) for name, part in parts.items()}
     return Forest(
-        np.array(roots, np.int32),
-        joined["feature"].astype(np.int16),
-        joined["threshold"].astype(float),
-        joined["left"].astype(np.int32),
-        joined["right"].astype(np.int32),
-        joined["value"].astype(float),
-    )
+        np.array(roots, np.int32), joined["feature"].astype(np.int16), joined["threshold"],
+        joined["left"].astype(np.int32), joined["right"].astype(np.int32),
+        joined["value"].astype(np.float32 if single else np.float64),
+    )  # fmt: skip
+
+
+def _rounded_down(threshold: Array) -> NDArray[np.float32]:
+    """Return the largest single-precision numbers not above the thresholds: every comparison stays."""
+    single = threshold.astype(np.float32)
+    above = single.astype(float) > threshold
+    return np.where(above, np.nextafter(single, np.float32(-np.inf)), single).astype(np.float32)

@@ -125,16 +125,27 @@ def natural_valence_band(host: Host) -> float:
     >>> natural_valence_band(find_host("ZnS")) < natural_valence_band(find_host("ZnTe"))
     True
     """
-    upper, lower = _p_energy(host.a), _p_energy(host.b)
-    return 0.5 * (upper + lower) - float(np.hypot(0.5 * (upper - lower), _covalent(host)))
+    mean = 0.5 * (_p_energy(host.a) + _p_energy(host.b))
+    return mean - float(np.hypot(polar_energy(host), covalent_energy(host)))
+
+
+def polar_energy(host: Host) -> float:
+    """Return Harrison's polar energy V₃ = |ε_c − ε_a|/2 of the valence p levels, eV; 0 for an element."""
+    return 0.5 * abs(_p_energy(host.a) - _p_energy(host.b))
+
+
+def covalent_energy(host: Host) -> float:
+    """Return Harrison's covalent energy V₂ = 2.16 ħ²/(m d²) of the bond, eV.
+
+    Examples
+    --------
+    >>> round(covalent_energy(find_host("Si")), 2)
+    2.98
+    """
+    bond = host.lattice * 3**0.5 / 4
+    return HARRISON_V2 / bond**2
 
 
 def polarity(host: Host) -> float:
     """Return Harrison's bond polarity V₃/√(V₃² + V₂²), 0 for an elemental host."""
-    half = 0.5 * abs(_p_energy(host.a) - _p_energy(host.b))
-    return half / float(np.hypot(half, _covalent(host)))
-
-
-def _covalent(host: Host) -> float:
-    bond = host.lattice * 3**0.5 / 4
-    return HARRISON_V2 / bond**2
+    return polar_energy(host) / float(np.hypot(polar_energy(host), covalent_energy(host)))

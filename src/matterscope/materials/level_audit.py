@@ -14,29 +14,41 @@ import pandas as pd
 from matterscope.core.errors import DataError
 from matterscope.io.tables import read_table
 from matterscope.materials.findings import Finding
-from matterscope.materials.level_tables import IMPOSSIBLE, LEVELS, WIDE, settle
+from matterscope.materials.halide_impurities import holds_halides, read_halides
+from matterscope.materials.level_tables import (
+    ENERGIES,
+    IMPOSSIBLE,
+    IMPOSSIBLE_ENERGY,
+    LEVELS,
+    WIDE,
+    settle,
+)
 from matterscope.physics.elements import nearest, parse_formula
 
 PINNED = 1e-3
 """eV; two neighbouring levels closer than this are one: the charge went into a band, not a defect."""
-IMPOSSIBLE_ENERGY = 30.0
-"""eV; a neutral formation energy beyond it is a failed calculation."""
 BEYOND = 5.0
 """eV; a level farther than this from all others of its column and the host is a misprint."""
 
 
 def findings_of_levels(path: Path) -> tuple[list[Finding], int]:
-    """Return the findings of a six-level table, and its number of rows."""
-    frame = read_table(path, WIDE).reset_index(drop=True)
-    frame["line"] = np.arange(len(frame)) + int(frame.attrs.get("first_line", 1))
-    for name in (*LEVELS, "formation_energy_A_rich", "formation_energy_B_rich"):
+    """Return the findings of a table of six levels (or of the header-less one of four), and its number of rows."""
+    if holds_halides(path):
+        names = {"formation_energy_X_rich": ENERGIES[0], "formation_energy_Pb_rich": ENERGIES[1]}
+        frame = read_halides(path).rename(columns=names)
+    else:
+        frame = read_table(path, WIDE).reset_index(drop=True)
+        frame["line"] = np.arange(len(frame)) + int(frame.attrs.get("first_line", 1))
+    kept = [name for name in LEVELS if name in frame]
+    for name in (*LEVELS, *ENERGIES):
         if name not in frame:
             frame[name] = np.nan
     found = _sentinels(frame)
     native = "defect" in frame
     rows = frame.to_dict("records")
-    found += _names(rows, native, str(path))
-    found += _missing(frame)
+    if not holds_halides(path):
+        found += _names(rows, native, str(path))
+    found += _missing(frame, kept)
     for row in rows:
         found += _order(row)
     found += _pinned(frame) + _energies(frame) + _duplicates(frame)
@@ -49,7 +61,7 @@ def _row(row: dict[str, Any]) -> str:
 
 def _sentinels(frame: pd.DataFrame) -> list[Finding]:
     found = []
-    for name in (*LEVELS, "formation_energy_A_rich", "formation_energy_B_rich"):
+    for name in (*LEVELS, *ENERGIES):
         mask = frame[name].isin(IMPOSSIBLE)
         found += [
             Finding(
@@ -106,10 +118,11 @@ def _names(rows: list[dict[str, Any]], native: bool, where: str) -> list[Finding
     return found
 
 
-def _missing(frame: pd.DataFrame) -> list[Finding]:
-    count = frame[list(LEVELS)].isna().sum(axis=1)
+def _missing(frame: pd.DataFrame, names: list[str]) -> list[Finding]:
+    """Find rows that lack levels of the columns that the table has."""
+    count = frame[names].isna().sum(axis=1)
     found = []
-    none = frame[count == len(LEVELS)]
+    none = frame[count == len(names)]
     if len(none):
         by_host = ", ".join(f"{h} {n}" for h, n in none["host"].value_counts().items())
         found.append(
@@ -121,14 +134,14 @@ def _missing(frame: pd.DataFrame) -> list[Finding]:
                 "information",
             )
         )
-    for row in frame[(count > 0) & (count < len(LEVELS))].to_dict("records"):
-        lacking = [n for n in LEVELS if pd.isna(row[n])]
+    for row in frame[(count > 0) & (count < len(names))].to_dict("records"):
+        lacking = [n for n in names if pd.isna(row[n])]
         found.append(
             Finding(
                 _row(row),
                 ", ".join(lacking),
                 "levels incomplete",
-                f"{len(lacking)} of six levels are missing",
+                f"{len(lacking)} of {len(names)} levels are missing",
                 "warning",
                 "",
                 int(row["line"]),
@@ -188,7 +201,7 @@ def _pinned(frame: pd.DataFrame) -> list[Finding]:
 
 def _energies(frame: pd.DataFrame) -> list[Finding]:
     found = []
-    for name in ("formation_energy_A_rich", "formation_energy_B_rich"):
+    for name in ENERGIES:
         mask = frame[name].abs() > IMPOSSIBLE_ENERGY
         found += [
             Finding(

@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matterscope.materials.hosts import Host, find_host, natural_valence_band, polarity
+from matterscope.materials.hosts import (
+    Host,
+    covalent_energy,
+    find_host,
+    natural_valence_band,
+    polar_energy,
+    polarity,
+)
 from matterscope.materials.level_tables import SITES, VACANCY
 from matterscope.physics.elements import properties
 
@@ -111,27 +118,34 @@ def describe(frame: pd.DataFrame, known: Known | None = None) -> Descriptors:
     blocks = {
         "impurity": np.column_stack([own, empty]),
         "change": np.column_stack([change, radius]),
-        "gap": numbers[:, :3],
+        "gap": numbers,
         "host": np.column_stack(
             [properties(first, HOST_PROPERTIES), properties(second, HOST_PROPERTIES), numbers]
         ),
         "site": np.column_stack([(site == s).astype(float) for s in SITES]),
         "electrons": electrons[:, None],
     }
-    blocks["trend"] = blocks["gap"]
+    blocks["trend"] = _bond_energies(per_row)
     numbers_names = ["gap", "lattice_constant", "natural_valence_band", "polarity"]
     names = {
         "impurity": [*(f"impurity {p}" for p in ELEMENTAL), "vacancy"],
         "change": [*(f"impurity − replaced {p}" for p in ELEMENTAL), "radius / bond"],
-        "gap": numbers_names[:3],
+        "gap": numbers_names,
         "host": [*(f"A {p}" for p in HOST_PROPERTIES), *(f"B {p}" for p in HOST_PROPERTIES), *numbers_names],
-        "site": list(SITES), "electrons": ["electrons beyond the replaced atom"], "trend": numbers_names[:3],
+        "site": list(SITES), "electrons": ["electrons beyond the replaced atom"],
+        "trend": ["gap", "covalent_energy", "polar_energy"],
     }  # fmt: skip
     return Descriptors(blocks, names)
 
 
 def _host_numbers(hosts: list[Host]) -> Array:
     rows = {h.name: [h.gap, h.lattice, natural_valence_band(h), polarity(h)] for h in hosts}
+    return np.array([rows[h.name] for h in hosts])
+
+
+def _bond_energies(hosts: list[Host]) -> Array:
+    """Return gap, covalent and polar energy of the host of each row, eV."""
+    rows = {h.name: [h.gap, covalent_energy(h), polar_energy(h)] for h in hosts}
     return np.array([rows[h.name] for h in hosts])
 
 

@@ -17,6 +17,7 @@ from matterscope.core.pictures import (
     Panel,
     Picture,
     bars,
+    image,
     line,
     mark,
     points,
@@ -186,9 +187,15 @@ def ladder_picture(
         high += (rows["high"] + base).tolist()
         names += [f"  {n}" for n in rows["level"]]
         ticks.append(f"{defect} in {host}")
-    layers.append(points(places, values, "level, 68 %", "model", y_low=low, y_high=high, size=4))
+    layers.append(points(places, values, "68 %", "muted", y_low=low, y_high=high, size=1))
+    # one stroke a level, a gap between strokes
+    strokes = np.column_stack(
+        [np.array(places) - 0.28, np.array(places) + 0.28, np.full(len(places), np.nan)]
+    )
+    heights = np.column_stack([values, values, np.full(len(values), np.nan)])
+    layers.append(line(strokes.ravel(), heights.ravel(), "level", "model", width=2.0))
     if len(columns) <= 8:
-        layers.append(text(places, values, names, "muted"))
+        layers.append(text(np.array(places) + 0.26, values, names, "muted"))
     bottom = min([offsets.get(h, 0.0) for h, _ in columns]) - 2.5
     top = max([offsets.get(h, 0.0) + gaps[h] for h, _ in columns]) + 2.0
     common = len({h for h, _ in columns}) > 1
@@ -204,6 +211,39 @@ def ladder_picture(
         f"Each level with its 68 % interval. {note}",
         width=max(6.0, 0.55 * len(columns) + 3),
         height=4.6,
+    )
+
+
+def map_picture(levels: pd.DataFrame, gaps: dict[str, float]) -> Picture:
+    """Return two maps, impurity against host: the donor level (+1/0) and the acceptor level (0/−1).
+
+    The site is the one most asked about; hosts stand in the order of their gaps.
+    """
+    site = str(levels["site"].mode().iloc[0])
+    mine = levels[levels["site"] == site]
+    hosts = sorted(mine["host"].unique(), key=lambda h: (gaps[str(h)], h))
+    impurities = list(dict.fromkeys(mine["impurity"]))
+    panels = []
+    for name, title in (("(+1/0)", "donor level (+1/0)"), ("(0/-1)", "acceptor level (0/−1)")):
+        part = mine[mine["level"] == name]
+        table = part.pivot_table(index="impurity", columns="host", values="value")
+        z = table.reindex(index=impurities, columns=hosts).to_numpy(dtype=float)
+        extents = (-0.5, len(hosts) - 0.5), (-0.5, len(impurities) - 0.5)
+        panels.append(
+            Panel(
+                [image(z, *extents, "level", origin="lower")],
+                "host, by rising gap", "impurity", title, x_ticks=[str(h) for h in hosts],
+                y_ticks=[str(m) for m in impurities], color_label="eV above the valence band",
+            )
+        )  # fmt: skip
+    return Picture(
+        "level_map",
+        f"Levels of impurities on {site} in all hosts",
+        panels,
+        "Mean predictions; σ, intervals and the other levels and sites stand in the table.",
+        columns=2,
+        width=13.0,
+        height=max(3.6, 0.14 * len(impurities) + 1.5),
     )
 
 
@@ -279,7 +319,7 @@ def potential_picture(curves: Sequence[tuple[str, Array, Array, Array, float]]) 
     """
     panels = [
         Panel(
-            [line(x, difference, "defect − bulk", "data"), line(x, model, "long-range model", "model"), line(x, difference - model, "short range", "residual"), mark(y=[plateau], label=f"plateau {plateau * 1000:.0f} mV")],
+            [line(x, difference, "defect − bulk", "data"), line(x, model, "long-range model", "model"), line(x, difference - model, "short range", "series2"), mark(y=[plateau], label=f"plateau {plateau * 1000:.0f} mV")],
             f"position along {axis} (Å)", "potential (V)",
         )
         for axis, x, difference, model, plateau in curves

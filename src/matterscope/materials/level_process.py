@@ -1,7 +1,7 @@
 """A Gaussian process over defects: kernels of host, impurity, site and electron count, multiplied and summed.
 
-In: feature blocks of defects and one number for each. Out: mean and variance for other defects.
-Hyper-parameters by marginal likelihood with analytic gradients; everything is arrays.
+In: feature blocks of defects and one or several numbers for each. Out: mean and variance for other defects.
+Hyper-parameters by marginal likelihood with analytic gradients; several targets share one set of lengths.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ def matern(squared: Array) -> Array:
     return np.asarray((1 + root + root * root / 3) * np.exp(-root))
 
 
-def _slope(squared: Array) -> Array:
-    """Return −2 dk/dr² of the Matérn-5/2 correlation: (5/3)(1 + √5r) e^(−√5r)."""
+def _matern_and_slope(squared: Array) -> tuple[Array, Array]:
+    """Return the correlation k and −2 dk/dr² = (5/3)(1 + √5r) e^(−√5r)."""
     root = np.sqrt(5 * squared)
-    return np.asarray(5 / 3 * (1 + root) * np.exp(-root))
+    decay = np.exp(-root)
+    return (1 + root + root * root / 3) * decay, 5 / 3 * (1 + root) * decay
 
 
 def _squared(a: Array, b: Array) -> Array:
@@ -49,9 +50,23 @@ def _squared(a: Array, b: Array) -> Array:
     return np.asarray(np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * cross, 0.0))
 
 
+def block_kernels(
+    terms: Sequence[Term], lengths: Mapping[str, Array], a: Blocks, b: Blocks
+) -> dict[str, Array]:
+    """Return the correlation of every block that the terms name, shape (n, m) each."""
+    result = {}
+    for name in sorted({n for term in terms for n in term}):
+        if name == LINEAR:
+            result[name] = 1 + a[name] @ b[name].T
+        else:
+            scale = lengths[name]
+            result[name] = matern(_squared(a[name] / scale, b[name] / scale))
+    return result
+
+
 @dataclass
 class LevelProcess:
-    """One process; `fit` learns the hyper-parameters, `condition` takes the rows to learn from.
+    """One process for one target; `learn_processes` makes them, `condition` takes the rows to learn from.
 
     Parameters
     ----------
@@ -65,129 +80,34 @@ class LevelProcess:
     noise: float = 0.1
     _state: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    # ------------------------------------------------------------ kernel
-    def _blocks(self, a: Blocks, b: Blocks) -> dict[str, Array]:
-        result = {}
-        for name in {n for term in self.terms for n in term}:
-            if name == LINEAR:
-                result[name] = 1 + a[name] @ b[name].T
-            else:
-                scale = self.lengths[name]
-                result[name] = matern(_squared(a[name] / scale, b[name] / scale))
-        return result
-
-    def kernel(self, a: Blocks, b: Blocks) -> Array:
-        """Return the covariance between two sets of defects, without noise."""
-        parts = self._blocks(a, b)
-        total: Array = np.zeros((len(next(iter(a.values()))), len(next(iter(b.values())))))
+    def kernel(self, a: Blocks, b: Blocks, parts: Mapping[str, Array] | None = None) -> Array:
+        """Return the covariance between two sets of defects, without noise; `parts` saves the blocks."""
+        parts = parts if parts is not None else block_kernels(self.terms, self.lengths, a, b)
+        total: Array = np.zeros(next(iter(parts.values())).shape)
         for amplitude, term in zip(self.amplitudes, self.terms, strict=True):
             total += amplitude * _product([parts[n] for n in term])
         return total
 
+    @property
+    def seen(self) -> dict[str, Array]:
+        """Return the blocks of the rows that it predicts from."""
+        blocks: dict[str, Array] = self._state["blocks"]
+        return blocks
+
     def prior_variance(self, a: Blocks) -> Array:
         """Return the variance of each defect before anything is learnt."""
         ones = np.ones(len(next(iter(a.values()))))
-        trend = 1 + (a[LINEAR] ** 2).sum(1) if LINEAR in a else ones
-        return np.asarray(
-            sum(
-                amplitude * (trend if LINEAR in term else ones)
-                for amplitude, term in zip(self.amplitudes, self.terms, strict=True)
-            )
-        )
+        total = np.zeros_like(ones)
+        for amplitude, term in zip(self.amplitudes, self.terms, strict=True):
+            linear = [1 + (a[LINEAR] ** 2).sum(1)] if LINEAR in term else []
+            total += amplitude * _product([ones, *linear])
+        return total
 
-    # ------------------------------------------------------------ hyper-parameters
-    def fit(self, blocks: Blocks, target: Array, steps: int = 40) -> LevelProcess:
-        """Learn lengths, amplitudes and noise from defects of known target (standardised)."""
-        names = sorted({n for term in self.terms for n in term} - {LINEAR})
-        sizes = [blocks[n].shape[1] for n in names]
-        centre = np.concatenate(
-            [np.full(d, 0.5 * np.log(d)) for d in sizes]
-            + [np.full(len(self.terms), AMPLITUDE_PRIOR[0]), [NOISE_PRIOR[0]]]
-        )
-        spread = np.concatenate(
-            [
-                np.full(sum(sizes), LENGTH_SPREAD),
-                np.full(len(self.terms), AMPLITUDE_PRIOR[1]),
-                [NOISE_PRIOR[1]],
-            ]
-        )
-        start = centre.copy()
-        if self.amplitudes.size:  # a warm start
-            start = np.concatenate(
-                [
-                    np.log(np.concatenate([self.lengths[n] for n in names])),
-                    np.log(self.amplitudes),
-                    [np.log(self.noise)],
-                ]
-            )
-
-        def loss(theta: Array) -> tuple[float, Array]:
-            self._unpack(theta, names, sizes)
-            value, slope = self._likelihood(blocks, target, names)
-            pull = (theta - centre) / spread
-            return value + 0.5 * float(pull @ pull), slope + pull / spread
-
-        low, high = np.log(1e-4), np.log(200.0)
-        found = minimize(
-            loss,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(low, high)] * len(start),
-            options={"maxiter": steps},
-        )
-        self._unpack(found.x, names, sizes)
-        return self
-
-    def _unpack(self, theta: Array, names: Sequence[str], sizes: Sequence[int]) -> None:
-        ends = np.cumsum([0, *sizes])
-        values = np.exp(theta)
-        self.lengths = {n: values[ends[i] : ends[i + 1]] for i, n in enumerate(names)}
-        self.amplitudes = values[ends[-1] : -1]
-        self.noise = float(values[-1])
-
-    def _likelihood(self, blocks: Blocks, y: Array, names: Sequence[str]) -> tuple[float, Array]:
-        """Return −log p(y) and its gradient in the logarithms of all hyper-parameters."""
-        scaled = {n: blocks[n] / self.lengths[n] for n in names}
-        distance = {n: _squared(s, s) for n, s in scaled.items()}
-        parts = {n: matern(d) for n, d in distance.items()}
-        if LINEAR in blocks:
-            parts[LINEAR] = 1 + blocks[LINEAR] @ blocks[LINEAR].T
-        products = [_product([parts[n] for n in term]) for term in self.terms]
-        total = sum(a * p for a, p in zip(self.amplitudes, products, strict=True))
-        total = np.asarray(total) + (self.noise + JITTER) * np.eye(len(y))
-        factor = cholesky(total, lower=True, check_finite=False)
-        alpha = cho_solve((factor, True), y, check_finite=False)
-        inverse = cho_solve((factor, True), np.eye(len(y)), check_finite=False)
-        weight = np.outer(alpha, alpha) - inverse  # −2 dL/dK
-        value = 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())
-        slopes = []
-        for name in names:
-            base = weight * _slope(distance[name])
-            outer = sum(
-                a * _product([parts[n] for n in term if n != name], len(y))
-                for a, term in zip(self.amplitudes, self.terms, strict=True)
-                if name in term
-            )
-            m = base * outer
-            x = scaled[name]
-            # Σ_ij m_ij (x_i − x_j)² per dimension, m symmetric
-            slopes.append(-(x * x * m.sum(1)[:, None]).sum(0) + (x * (m @ x)).sum(0))
-        slopes.append(
-            [-0.5 * a * np.sum(weight * p) for a, p in zip(self.amplitudes, products, strict=True)]
-        )
-        slopes.append([-0.5 * self.noise * np.trace(weight)])
-        return value, np.concatenate([np.asarray(s, dtype=float) for s in slopes])
-
-    # ------------------------------------------------------------ prediction
     def condition(
-        self, blocks: Blocks, target: Array, weights: Array | None = None
-    ) -> LevelProcess:
+        self, blocks: Blocks, target: Array, weights: Array | None = None, parts: Mapping[str, Array] | None = None
+    ) -> LevelProcess:  # fmt: skip
         """Take rows to predict from; noise of row i is noise/weights[i]."""
-        noise = self.noise / (weights if weights is not None else 1.0)
-        total = self.kernel(blocks, blocks)
-        total[np.diag_indices_from(total)] += noise + JITTER
-        factor = cholesky(total, lower=True, check_finite=False)
+        factor = self._factor(self.kernel(blocks, blocks, parts), weights)
         self._state = {
             "blocks": {k: np.asarray(v) for k, v in blocks.items()},
             "factor": factor,
@@ -195,24 +115,133 @@ class LevelProcess:
         }
         return self
 
+    def _factor(self, total: Array, weights: Array | None) -> Array:
+        noise = self.noise / (weights if weights is not None else 1.0)
+        total[np.diag_indices_from(total)] += noise + JITTER
+        return np.asarray(cholesky(total, lower=True, check_finite=False, overwrite_a=True))
+
     def precision(
-        self, blocks: Blocks, target: Array, weights: Array | None = None
+        self, kernel: Array, target: Array, weights: Array | None = None
     ) -> tuple[Array, Array]:
         """Return K⁻¹ and K⁻¹y of rows with noise noise/weights, for answers that leave rows out."""
-        total = self.kernel(blocks, blocks)
-        total[np.diag_indices_from(total)] += (
-            self.noise / (1.0 if weights is None else weights) + JITTER
-        )
-        factor = cholesky(total, lower=True, check_finite=False)
+        factor = self._factor(kernel.copy(), weights)
         inverse = cho_solve((factor, True), np.eye(len(target)), check_finite=False)
         return np.asarray(inverse), np.asarray(inverse @ target)
 
-    def predict(self, blocks: Blocks) -> tuple[Array, Array]:
+    def predict(
+        self, blocks: Blocks, parts: Mapping[str, Array] | None = None
+    ) -> tuple[Array, Array]:
         """Return mean and variance (noise included) of other defects, shapes (n,) and (n,)."""
-        cross = self.kernel(blocks, self._state["blocks"])
+        cross = self.kernel(blocks, self._state["blocks"], parts)
         reduced = solve_triangular(self._state["factor"], cross.T, lower=True, check_finite=False)
         variance = self.prior_variance(blocks) - (reduced**2).sum(0)
         return cross @ self._state["alpha"], np.maximum(variance, 1e-9) + self.noise
+
+
+@dataclass
+class _Search:
+    """Marginal likelihood of several targets over the same rows: lengths shared, the rest their own."""
+
+    terms: tuple[Term, ...]
+    blocks: Blocks
+    targets: Array
+    names: list[str]
+    sizes: list[int]
+
+    @property
+    def centre(self) -> Array:
+        """Return the means of the priors of all logarithms."""
+        count = self.targets.shape[1]
+        return np.concatenate(
+            [np.full(d, 0.5 * np.log(d)) for d in self.sizes]
+            + [np.full(count * len(self.terms), AMPLITUDE_PRIOR[0]), np.full(count, NOISE_PRIOR[0])]
+        )
+
+    @property
+    def spread(self) -> Array:
+        """Return their standard deviations."""
+        count = self.targets.shape[1]
+        return np.concatenate(
+            [
+                np.full(sum(self.sizes), LENGTH_SPREAD),
+                np.full(count * len(self.terms), AMPLITUDE_PRIOR[1]),
+                np.full(count, NOISE_PRIOR[1]),
+            ]
+        )
+
+    def unpack(self, theta: Array) -> tuple[dict[str, Array], Array, Array]:
+        """Return lengths, amplitudes (targets, terms) and noise (targets,)."""
+        ends = np.cumsum([0, *self.sizes])
+        values, count = np.exp(theta), self.targets.shape[1]
+        lengths = {n: values[ends[i] : ends[i + 1]] for i, n in enumerate(self.names)}
+        return lengths, values[ends[-1] : -count].reshape(count, len(self.terms)), values[-count:]
+
+    def loss(self, theta: Array) -> tuple[float, Array]:
+        """Return −log posterior and its gradient in the logarithms."""
+        lengths, amplitudes, noise = self.unpack(theta)
+        scaled = {n: self.blocks[n] / lengths[n] for n in self.names}
+        pairs = {n: _matern_and_slope(_squared(s, s)) for n, s in scaled.items()}
+        parts = {n: pair[0] for n, pair in pairs.items()}
+        if LINEAR in self.blocks:
+            parts[LINEAR] = 1 + self.blocks[LINEAR] @ self.blocks[LINEAR].T
+        products = [_product([parts[n] for n in term]) for term in self.terms]
+        value, by_amplitude, by_noise, weights = self._targets(products, amplitudes, noise)
+        slopes = []
+        for name in self.names:
+            # Σ over targets and terms of dL/dK times the other factors of the term
+            total = pairs[name][1] * sum(
+                weight * _product([parts[n] for n in term if n != name], len(weight))
+                for weight, term in zip(weights, self.terms, strict=True)
+                if name in term
+            )
+            x = scaled[name]
+            # Σ_ij m_ij (x_i − x_j)² per dimension, m symmetric
+            slopes.append(-(x * x * total.sum(1)[:, None]).sum(0) + (x * (total @ x)).sum(0))
+        pull = (theta - self.centre) / self.spread
+        slope = np.concatenate([*slopes, by_amplitude.ravel(), by_noise])
+        return value + 0.5 * float(pull @ pull), slope + pull / self.spread
+
+    def _targets(
+        self, products: list[Array], amplitudes: Array, noise: Array
+    ) -> tuple[float, Array, Array, list[Array]]:
+        """Return −log p, its slopes in amplitudes and noise, and Σ_targets amplitude · (−2 dL/dK) per term."""
+        flat = np.array([p.ravel() for p in products])
+        size = len(self.targets)
+        weights = [np.zeros((size, size)) for _ in self.terms]
+        by_amplitude, by_noise, value = np.zeros_like(amplitudes), np.zeros_like(noise), 0.0
+        for c, y in enumerate(self.targets.T):
+            total = (amplitudes[c] @ flat).reshape(size, size)
+            total[np.diag_indices(size)] += noise[c] + JITTER
+            factor = cholesky(total, lower=True, check_finite=False, overwrite_a=True)
+            alpha = cho_solve((factor, True), y, check_finite=False)
+            inverse = cho_solve((factor, True), np.eye(size), check_finite=False)
+            value += 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())
+            weight = np.outer(alpha, alpha) - inverse
+            by_amplitude[c] = -0.5 * amplitudes[c] * (flat @ weight.ravel())
+            by_noise[c] = -0.5 * noise[c] * np.trace(weight)
+            for place, amplitude in enumerate(amplitudes[c]):
+                weights[place] += amplitude * weight
+        return value, by_amplitude, by_noise, weights
+
+
+def learn_processes(
+    terms: tuple[Term, ...], blocks: Blocks, targets: Array, steps: int = 40
+) -> list[LevelProcess]:
+    """Return one process per column of `targets` (n, k), standardised; they share one set of lengths.
+
+    Few lengths for many targets: what is alike for one component of a level vector is alike for the others.
+    """
+    names = sorted({n for term in terms for n in term} - {LINEAR})
+    blocks = {n: blocks[n] for term in terms for n in term}
+    search = _Search(terms, blocks, targets, names, [blocks[n].shape[1] for n in names])
+    found = minimize(
+        search.loss, search.centre, jac=True, method="L-BFGS-B",
+        bounds=[(np.log(1e-4), np.log(200.0))] * len(search.centre), options={"maxiter": steps},
+    )  # fmt: skip
+    lengths, amplitudes, noise = search.unpack(found.x)
+    return [
+        LevelProcess(terms, lengths, a, float(n)) for a, n in zip(amplitudes, noise, strict=True)
+    ]
 
 
 def _product(parts: Sequence[Array], size: int = 0) -> Array:

@@ -25,6 +25,9 @@ CHARGES = (3, 2, 1, 0, -1, -2)
 LEVELS = ("(+3/+2)", "(+2/+1)", "(+1/0)", "(0/-1)", "(-1/-2)", "(-2/-3)")
 SITES = ("M_A", "M_B", "M_i_A", "M_i_B", "M_i_neut")
 VACANCY = "vacancy"
+ENERGIES = ("formation_energy_A_rich", "formation_energy_B_rich")
+IMPOSSIBLE_ENERGY = 30.0
+"""eV; a neutral formation energy beyond it is a failed calculation, whose levels teach nothing."""
 IMPOSSIBLE = (-999.0, 999.0, 1000.0, 9999.0, -9999.0)
 """Values that stand for "missing" where a level cannot be."""
 
@@ -147,7 +150,7 @@ def _wide(frame: pd.DataFrame, strict: bool) -> LevelTable:
     out = frame.copy()
     out["line"] = np.arange(len(frame)) + first
     out["native"] = "defect" in frame
-    for name in (*LEVELS, "formation_energy_A_rich", "formation_energy_B_rich"):
+    for name in (*LEVELS, *ENERGIES):
         if name not in out:
             out[name] = np.nan
         bad = out[name].isin(IMPOSSIBLE)
@@ -193,6 +196,35 @@ def settle(host: str, impurity: str, site: str, native: bool, where: str) -> tup
     elif impurity.lower() != VACANCY:
         impurity = symbol_of(impurity, where)
     return host, impurity, site_of(site, elements, where)
+
+
+def defect_name(host: str, impurity: str, site: str) -> str:
+    """Return a defect as one writes it, atom and place; v is a vacancy, i an interstitial.
+
+    Examples
+    --------
+    >>> defect_name("CdTe", "Cu", "M_A"), defect_name("CdTe", "Li", "M_i_B"), defect_name("Si", "vacancy", "M_A")
+    ('Cu_Cd', 'Li_i(Te)', 'v_Si')
+    """
+    elements = list(parse_formula(host))
+    atom = "v" if impurity == VACANCY else impurity
+    places = {
+        "M_A": elements[0], "M_B": elements[-1], "M_i_A": f"i({elements[0]})", "M_i_B": f"i({elements[-1]})",
+    }  # fmt: skip
+    return f"{atom}_{places.get(site, 'i')}"
+
+
+def is_own_atom(host: str, impurity: str, site: str) -> bool:
+    """Return whether this is an atom of the host in its own place: no defect.
+
+    Examples
+    --------
+    >>> is_own_atom("CdTe", "Cd", "M_A"), is_own_atom("CdTe", "Te", "M_A")
+    (True, False)
+    """
+    elements = list(parse_formula(host))
+    own = {"M_A": elements[0], "M_B": elements[-1]}
+    return own.get(site) == impurity
 
 
 def site_of(text: str, elements: Sequence[str], where: str = "") -> str:

@@ -72,7 +72,10 @@ class LevelsSettings(Settings):
     site: tuple[str, ...] = option(
         (), "Sites: an element of the host, i_Cd, interstitial, or M_A … M_i_neut; empty: all five."
     )
-    zinc_blende: bool = option(False, "All zinc-blende and diamond hosts of the shipped table.")
+    zinc_blende: bool = option(
+        False,
+        "All zinc-blende and diamond hosts of the shipped table; without impurities: all of them too.",
+    )
     gap: float | None = option(
         None, "Gap of the hosts named, instead of the table's.", units="eV", ge=0
     )

@@ -26,7 +26,13 @@ def holds_levels(path: Path) -> bool:
 
 
 def train_model(inputs: list[Input], settings: TrainSettings, call: Call) -> list[Estimate]:
-    """Train on tables of transition levels, or on a table of alloys; the columns decide."""
+    """Train on tables of levels, of impurities in halide perovskites, or of alloys; the columns decide."""
+    from matterscope.materials.halide_impurities import holds_halides
+
+    if inputs and all(i.path is not None and holds_halides(i.path) for i in inputs):
+        from matterscope.materials.halide_training import train_halides
+
+        return train_halides(inputs, settings, call)
     if inputs and all(i.path is not None and holds_levels(i.path) for i in inputs):
         from matterscope.materials.level_training import train_levels
 

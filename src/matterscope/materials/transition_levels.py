@@ -6,7 +6,9 @@ estimate per defect with its coherent level vector, or one for the corrected tab
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from matterscope.core.calls import Call, Input
-from matterscope.core.errors import ConfigError, ReadError
+from matterscope.core.errors import ConfigError, DataError, ReadError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.core.pictures import Picture
 from matterscope.io.tables import Column, read_table
@@ -25,12 +27,14 @@ from matterscope.materials.hosts import Host, find_host, host_table, natural_val
 from matterscope.materials.level_features import Known
 from matterscope.materials.level_models import LevelModel, Prediction
 from matterscope.materials.level_persistence import load_levels
-from matterscope.materials.level_pictures import ladder_picture
+from matterscope.materials.level_pictures import ladder_picture, map_picture
 from matterscope.materials.level_tables import (
     CHARGES,
     LEVELS,
     SITES,
     LevelTable,
+    defect_name,
+    is_own_atom,
     known_hosts,
     read_levels,
     settle,
@@ -55,9 +59,10 @@ ASKED = (
 def find_levels(inputs: list[Input], settings: LevelsSettings, call: Call) -> list[Estimate]:
     """Predict or correct levels; tables that hold levels of low fidelity are corrected."""
     answers: list[Estimate] = []
+    load = cache(lambda: Trained(*load_levels(Path(settings.model) if settings.model else None)))
     if not inputs:
-        asked, known = _asked_by_options(settings)
-        return _predict(asked, known, InputRef("options"), settings, call)
+        asked, known = _asked_by_options(settings, load)
+        return _predict(load(), (asked, known), InputRef("options"), settings, call)
     for given in inputs:
         if given.path is None:
             raise ReadError("this verb takes a table", where=given.source)
@@ -68,8 +73,17 @@ def find_levels(inputs: list[Input], settings: LevelsSettings, call: Call) -> li
             answers.append(correct_table(table, ref, settings, call))
             continue
         asked, known = _asked_by_table(given.path, table, settings)
-        answers += _predict(asked, known, ref, settings, call)
+        answers += _predict(load(), (asked, known), ref, settings, call)
     return answers
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with its card and name."""
+
+    model: LevelModel
+    card: dict[str, Any]
+    name: str
 
 
 def _levels_or_none(path: Path) -> LevelTable | None:
@@ -79,11 +93,14 @@ def _levels_or_none(path: Path) -> LevelTable | None:
     return read_levels(path) if holds else None
 
 
-def _asked_by_options(settings: LevelsSettings) -> tuple[pd.DataFrame, Known]:
-    hosts = settings.host
+def _asked_by_options(
+    settings: LevelsSettings, load: Callable[[], Trained]
+) -> tuple[pd.DataFrame, Known]:
+    hosts, impurities = settings.host, settings.impurity
     if settings.zinc_blende:
         hosts = (*hosts, *(h for h in host_table() if h not in hosts))
-    if not hosts or not settings.impurity:
+        impurities = impurities or tuple(load().card.get("impurities", ()))
+    if not hosts or not impurities:
         raise ConfigError(
             "levels needs a table, or a host and an impurity",
             hint="e.g. matterscope materials levels --host CdTe --impurity Cu --site Cd",
@@ -96,10 +113,22 @@ def _asked_by_options(settings: LevelsSettings) -> tuple[pd.DataFrame, Known]:
     rows = [
         settle(host, impurity, site, False, "options")
         for host in hosts
-        for impurity in settings.impurity
+        for impurity in impurities
         for site in (settings.site or _all_sites(host))
     ]
+    defects = [row for row in rows if not is_own_atom(*row)]
+    if rows and not defects:
+        raise _no_defect(*rows[0], "options")
+    rows = defects
     return pd.DataFrame(list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]), known
+
+
+def _no_defect(host: str, impurity: str, site: str, where: str) -> DataError:
+    return DataError(
+        f"{impurity} on {site} of {host} is an atom of the host in its own place: no defect",
+        where=where,
+        hint="give another impurity or site; 'vacancy' takes the atom away",
+    )
 
 
 def _all_sites(host: str) -> tuple[str, ...]:
@@ -122,19 +151,22 @@ def _asked_by_table(
             if row.get("site")
             else settings.site or _all_sites(str(row["host"]))
         )
-        rows += [
-            settle(str(row["host"]), str(row["impurity"]), s, False, f"{path}, line {line}")
-            for s in sites
-        ]
+        where = f"{path}, line {line}"
+        placed = [settle(str(row["host"]), str(row["impurity"]), s, False, where) for s in sites]
+        defects = [p for p in placed if not is_own_atom(*p)]
+        if not defects:
+            raise _no_defect(*placed[0], where)
+        rows += defects
     return pd.DataFrame(
         list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]
     ), known_hosts(frame)
 
 
 def _predict(
-    asked: pd.DataFrame, known: Known, ref: InputRef, settings: LevelsSettings, call: Call
-) -> list[Estimate]:
-    model, card, name = load_levels(Path(settings.model) if settings.model else None)
+    trained: Trained, question: tuple[pd.DataFrame, Known], ref: InputRef, settings: LevelsSettings, call: Call
+) -> list[Estimate]:  # fmt: skip
+    model, card, name = trained.model, trained.card, trained.name
+    asked, known = question
     if settings.native:
         evidence = read_levels(Path(settings.native), strict=False)
         inside = evidence.complete["site"].isin(SITES)
@@ -181,6 +213,8 @@ def _predict(
         answer.tables["levels"] = mine
         answer.provenance |= provenance
         answer.pictures.append(_ladder(mine, hosts))
+        if len(rows) > MANY and rows["host"].nunique() > 1 and rows["impurity"].nunique() > 1:
+            answer.pictures.append(map_picture(mine, gaps))
         if index == 0 and len(places) > 1:
             answer.pictures.append(
                 replace(_ladder(table, hosts), name="ladders", title="All defects asked about")
@@ -211,12 +245,16 @@ def level_rows(
     rows: list[dict[str, Any]] = []
     gaps = {str(h): find_host(str(h), known).gap for h in asked["host"].unique()}
     widths = {level: half_width(model, level) for level in levels}
+    names = [
+        defect_name(str(h), str(m), str(s))
+        for h, m, s in zip(asked["host"], asked["impurity"], asked["site"], strict=True)
+    ]
     for i, entry in enumerate(asked[["host", "impurity", "site"]].to_dict("records")):
         gap = gaps[str(entry["host"])]
         for c, name in enumerate(LEVELS):
             value, s = float(found.levels[i, c]), float(sigma[i, c])
             row = {
-                "row": i, **entry, "defect": f"{entry['impurity']} {entry['site']}", "level": name,
+                "row": i, **entry, "defect": names[i], "level": name,
                 "charge_from": CHARGES[c], "charge_to": CHARGES[c] - 1, "value": value, "sigma": s,
                 "place": label_of(value, gap),
             }  # fmt: skip
