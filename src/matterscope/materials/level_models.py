@@ -49,13 +49,17 @@ BLOCK = 1000
 
 @dataclass
 class Prediction:
-    """Levels of n defects: mean (n, 6) and covariance (n, 6, 6) in eV, energies (n, 2) with σ, distance (n,)."""
+    """Levels of n defects: mean (n, 6) and covariance (n, 6, 6) in eV, energies (n, 2) with σ, distance (n,).
+
+    `blind` (n,) is the spread of levels in a host of this kind, eV: what is known without a model.
+    """
 
     levels: Array
     covariance: Array
     energies: Array
     energies_sigma: Array
     distance: Array
+    blind: Array
 
     @property
     def sigma(self) -> Array:
@@ -305,8 +309,9 @@ class LevelModel:
         )
         energies, sigma = self._energies(blocks, len(places))
         return Prediction(
-            self.frame.levels(scaled, places), covariance, energies, sigma, self._distance(raw)
-        )
+            self.frame.levels(scaled, places), covariance, energies, sigma, self._distance(raw),
+            self.blind_sigma * self.frame.unit(places),
+        )  # fmt: skip
 
     def _energies(self, blocks: dict[str, Array], n: int) -> tuple[Array, Array]:
         if not self.energy_processes:

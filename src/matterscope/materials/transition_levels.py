@@ -7,7 +7,7 @@ estimate per defect with its coherent level vector, or one for the corrected tab
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -197,16 +197,13 @@ def _predict(
         )
         answer = Estimate("materials levels", InputRef(ref.source, label, ref.sha256))
         part = Prediction(
-            *(
-                getattr(found, k)[start:stop]
-                for k in ("levels", "covariance", "energies", "energies_sigma", "distance")
-            )
+            **{f.name: getattr(found, f.name)[start:stop] for f in fields(Prediction)}
         )
         if len(rows) == 1:
             _one_defect(answer, part, model, hosts[str(rows["host"].iloc[0])].gap, call)
         gaps = {str(h): hosts[str(h)].gap for h in rows["host"]}
         answer.diagnostics["gaps"] = gaps
-        _flag_domain(answer, rows, part, model, (card, gaps), settings.force)
+        _flag_domain(answer, rows, part, (card, gaps), force=settings.force)
         mine.attrs["units"] = {
             c: "eV" for c in mine if c.startswith(("value", "sigma", "low", "high"))
         }
@@ -323,8 +320,8 @@ def _one_defect(
 
 
 def _flag_domain(
-    answer: Estimate, rows: pd.DataFrame, part: Prediction, model: LevelModel,
-    about: tuple[dict[str, Any], dict[str, float]], force: bool,
+    answer: Estimate, rows: pd.DataFrame, part: Prediction,
+    about: tuple[dict[str, Any], dict[str, float]], *, force: bool,
 ) -> None:  # fmt: skip
     card, gaps = about
     hosts, impurities = set(card.get("hosts", [])), set(card.get("impurities", []))
@@ -365,9 +362,7 @@ def _flag_domain(
             f"{', '.join(far)}: farther from every training host than hosts are from each other",
             "treat the value as a guess within its interval",
         )
-    frame = model.frame
-    unit = frame.unit(np.array([gaps[str(h)] for h in rows["host"]])) if frame is not None else 1.0
-    wide = part.sigma.mean(1) > model.blind_sigma * unit
+    wide = part.sigma.mean(1) > part.blind
     if wide.any() and not force:
         answer.flag(
             "no_better_than_blind",
