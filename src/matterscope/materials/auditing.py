@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REFERENCES = ["arXiv 2109.10798", "Patterns 3, 100450 (2022)"]
 """Whose published tables the rules were tried on."""
+FEW = 3
+"""Faulty rows of one rule that are flagged one by one; more stand in the table of findings."""
 
 
 def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> list[Estimate]:
@@ -67,14 +69,23 @@ def findings_estimate(
     answer.tables["rules"] = summary
     answer.provenance["references"] = REFERENCES
     answer.pictures.append(_picture(summary))
-    groups = [f for f in findings if f.severity in {"error", "warning"} and f.line == 0]
-    for finding in groups:
-        answer.flag("group-of-rows", f"{finding.row}: {finding.evidence}", finding.proposal)
+    for finding in worth_a_flag(findings):
+        where = f"{finding.row}, {finding.column}"
+        code = "faulty-row" if finding.line else "group-of-rows"
+        answer.flag(code, f"{where}: {finding.evidence}", finding.proposal)
     if settings.fix_list:
         path = call.artifact("corrections.csv")
         frame[frame["proposal"] != ""].to_csv(path, index=False)
         answer.diagnostics["artifacts"] = [{"path": path.name, "sha256": sha256_of(path)}]
     return answer
+
+
+def worth_a_flag(findings: list[Finding]) -> list[Finding]:
+    """Return findings on groups of rows, and single rows that are wrong where a rule names only a few."""
+    loud = [f for f in findings if f.severity in {"error", "warning"}]
+    rows = [f for f in loud if f.line and f.severity == "error"]
+    few = [f for f in rows if sum(g.rule == f.rule for g in rows) <= FEW]
+    return few + [f for f in loud if not f.line]
 
 
 def _picture(summary: pd.DataFrame) -> Picture:
