@@ -52,7 +52,7 @@ def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[
         }  # fmt: skip
     card = {
         "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
-        "units": model.units, "trained_on": source, "trained_on_sha256": digest,
+        "units": model.units, "no_skill": model.no_skill, "trained_on": source, "trained_on_sha256": digest,
         "licence": "that of the training table: models are made on the spot and not shipped",
     }  # fmt: skip
     sha = persist.save_model(path, FAMILY, card, arrays)
@@ -86,6 +86,7 @@ def load_model(path: Path) -> AlloyModel:
         full[stack.rows] = stack.target
         targets[name] = full
     model.targets = targets
+    model.no_skill = tuple(card["no_skill"])
     return model
 
 

@@ -39,6 +39,8 @@ def train_alloys(inputs: list[Input], settings: TrainSettings, call: Call) -> li
     held = groups(table, settings.leave_out, call)
     scores, predictions = validate(table, held, call)
     model = fit_all(table, call)
+    if settings.leave_out in {"A", "X", "A,X"}:
+        model.no_skill = tuple(scores.loc[~scores["better_than_mean"], "property"])
     answer = Estimate("materials train", InputRef(table.source, "", _digest(inputs)))
     path = save_model(model, call.artifact("alloys.npz"), table.source, _digest(inputs))
     answer.diagnostics["artifacts"] = [path]
@@ -52,6 +54,14 @@ def train_alloys(inputs: list[Input], settings: TrainSettings, call: Call) -> li
     for note in reading_notes(table):
         answer.flag(*note)
     _notes(answer, table, model, scores)
+    unseen = sorted(set(predictions.loc[predictions["unseen_pair"], "row"]))
+    if unseen:
+        answer.flag(
+            "outside-the-table",
+            f"{len(unseen)} of {len(table)} rows were predicted from a table that holds no compound of their A and X: "
+            "their decomposition energies depend on a reference phase that the table does not show",
+            "read the scores as those of new families, not of new alloys; the column unseen_pair marks the rows",
+        )
     answer.pictures += [
         parity_picture(predictions, table.units),
         calibration_picture(predictions, table.units),

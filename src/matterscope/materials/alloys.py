@@ -174,6 +174,8 @@ class AlloyModel:
     members: Sequence[str] = MEMBERS
     units: Mapping[str, str] = field(default_factory=dict)
     models: dict[str, TargetModel] = field(default_factory=dict)
+    no_skill: tuple[str, ...] = ()
+    """Properties no better than the mean of the other groups for species or pairs never seen."""
 
     @property
     def names(self) -> list[str]:

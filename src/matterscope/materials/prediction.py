@@ -14,6 +14,7 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.core.pictures import Panel, Picture, bars, points
 from matterscope.materials.alloy_pictures import short
+from matterscope.materials.alloy_training import unseen_pairs
 from matterscope.materials.alloys import AlloyModel, TargetModel
 from matterscope.materials.compositions import (
     SITES,
@@ -42,6 +43,7 @@ def predict_compounds(inputs: list[Input], settings: PredictSettings, call: Call
     vegard = model.vegard(fractions)
     doubts = domain_notes(model, fractions)
     unknown = [_unknown(model, c) for c in wanted]
+    outside = unseen_pairs(model.fractions, fractions)
     answers = []
     for i, composition in enumerate(wanted):
         formula = write_formula(composition)
@@ -59,6 +61,9 @@ def predict_compounds(inputs: list[Input], settings: PredictSettings, call: Call
             units = model.units.get(name, "1")
             if withheld:
                 answer.quantities[name] = refused(units, f"{', '.join(unknown[i])} not in the table; --force gives the value")  # fmt: skip
+                continue
+            if name in model.no_skill and outside[i] and not settings.force:
+                answer.quantities[name] = refused(units, "for species or pairs that the table does not hold it was no better than the mean; --force gives the value")  # fmt: skip
                 continue
             answer.quantities[name] = interval_of(
                 model.models[name], float(values[i, t]), float(sigmas[i, t]), units, call.levels
