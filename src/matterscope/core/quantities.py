@@ -244,6 +244,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
         "probability that some charge state of a defect is never stable",
     ),
     "level_rmse": ("eV", "root-mean-square error of transition levels of hosts left out"),
+    "levels_predicted": ("1", "transition levels predicted for the defects asked about"),
     "high_fidelity_labels": ("1", "levels of the table that are known at high fidelity"),
     "alignment_stretch": ("1", "stretch s of the modified band alignment"),
     "charge_correction": ("eV", "energy to add to a charged cell for its finite size"),

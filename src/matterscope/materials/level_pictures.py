@@ -240,10 +240,9 @@ def map_picture(levels: pd.DataFrame, gaps: dict[str, float]) -> Picture:
         "level_map",
         f"Levels of impurities on {site} in all hosts",
         panels,
-        "Mean predictions; σ, intervals and the other levels and sites stand in the table.",
-        columns=2,
-        width=13.0,
-        height=max(3.6, 0.14 * len(impurities) + 1.5),
+        "Mean predictions; blank: an atom of the host in its own place. σ, intervals, other levels and sites stand in the table.",
+        width=max(6.4, 0.22 * len(hosts) + 2.0),
+        height=2 * max(2.2, 0.15 * len(impurities) + 1.3),
     )
 
 

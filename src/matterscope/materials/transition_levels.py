@@ -209,9 +209,17 @@ def _predict(
         }
         answer.tables["levels"] = mine
         answer.provenance |= provenance
-        answer.pictures.append(_ladder(mine, hosts))
-        if len(rows) > MANY and rows["host"].nunique() > 1 and rows["impurity"].nunique() > 1:
-            answer.pictures.append(map_picture(mine, gaps))
+        if len(rows) > 1:
+            answer.quantities["levels_predicted"] = Quantity(len(mine), "1", reason="counted")
+        many = rows["host"].nunique() > 1 and rows["impurity"].nunique() > 1
+        if len(rows) > MANY and many:
+            # a ladder of one impurity through the hosts says more than the first hosts with all impurities
+            one = (mine["impurity"] == mine["impurity"].iloc[0]) & (
+                mine["site"] == mine["site"].iloc[0]
+            )
+            answer.pictures += [map_picture(mine, gaps), _ladder(mine[one], hosts)]
+        else:
+            answer.pictures.append(_ladder(mine, hosts))
         if index == 0 and len(places) > 1:
             answer.pictures.append(
                 replace(_ladder(table, hosts), name="ladders", title="All defects asked about")
@@ -327,20 +335,22 @@ def _flag_domain(
     hosts, impurities = set(card.get("hosts", [])), set(card.get("impurities", []))
     parts = {e for h in hosts for e in parse_formula(h)}
     seen_hosts = dict.fromkeys(str(h) for h in rows["host"])
-    for host in seen_hosts:
-        new = [e for e in parse_formula(host) if e not in parts]
-        if new:
-            answer.flag(
-                "unseen_element",
-                f"no training host contains {' or '.join(new)} ({host})",
-                "expect larger errors than the interval's population",
-            )
-        elif host not in hosts:
-            answer.flag(
-                "new_host",
-                f"{host} is not among the training hosts: the interval is that of hosts left out",
-                "give its native defects with --native to narrow it",
-            )
+    strangers = {h: [e for e in parse_formula(h) if e not in parts] for h in seen_hosts}
+    new = [h for h, elements in strangers.items() if elements]
+    if new:
+        names = dict.fromkeys(e for h in new for e in strangers[h])
+        answer.flag(
+            "unseen_element",
+            f"no training host contains {' or '.join(names)} ({', '.join(new)})",
+            "expect larger errors than the interval's population",
+        )
+    other = [h for h in seen_hosts if h not in hosts and h not in new]
+    if other:
+        answer.flag(
+            "new_host",
+            f"{', '.join(other)} {'are' if len(other) > 1 else 'is'} not among the training hosts: the interval is that of hosts left out",
+            "give native defects of the host with --native to narrow it",
+        )
     low, high = card.get("gap_range", [0.0, 99.0])
     for host, gap in gaps.items():
         if not low - 1e-6 <= gap <= high + 1e-6:
