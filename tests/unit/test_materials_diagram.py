@@ -124,3 +124,19 @@ def test_the_order_of_rows_changes_nothing(tmp_path, table):
         a.input.selector: a["transition_level"].value for a in materials.diagram(other, gap=1.5)[1:]
     }
     assert first == pytest.approx(second)
+
+
+def test_a_hundred_defects_become_one_answer_with_tables(tmp_path):
+    path = tmp_path / "many.csv"
+    rows = [
+        f"D{d},{q},{2 + 0.3 * q * q + (0.9 if q == 1 else 0)}"
+        for d in range(100)
+        for q in range(-2, 3)
+    ]
+    path.write_text("defect,charge,energy\n" + "\n".join(rows) + "\n")
+    answer = materials.diagram(path, gap=1.5)
+    assert answer.tables["levels"]["defect"].nunique() == 100
+    assert "many_defects" in {f.code for f in answer.flags}
+    # the charge that is never stable is explained for each of them
+    assert answer.tables["charges_not_seen"]["defect"].nunique() == 100
+    assert len(materials.diagram(path, gap=1.5, only=("D7",))) == 2

@@ -43,6 +43,8 @@ REFERENCES = [
     "Zhang and Northrup, Phys. Rev. Lett. 67, 2339 (1991)",
     "Freysoldt et al., Rev. Mod. Phys. 86, 253 (2014)",
 ]
+MANY = 40
+"""More defects than this become one answer with tables: a page each would take minutes to draw."""
 NO_SIGMA = "computed energies carry no stated error"
 
 
@@ -152,11 +154,32 @@ def draw_diagrams(inputs: list[Input], settings: DiagramSettings, call: Call) ->
         case = load_case(given, settings)
         hulls = {d.name: lower_hull(d.at(case.delta_mu)) for d in case.defects}
         point = neutral_or_none(case, settings.temperature, settings)
-        answers.append(_crystal_estimate(given, case, hulls, point, settings))
+        whole = _crystal_estimate(given, case, hulls, point, settings)
+        answers.append(whole)
+        if len(case.defects) > MANY:
+            _tell_of_many(whole, case, hulls)
+            continue
         for index, defect in enumerate(case.defects):
             answers.append(_defect_estimate(given, case, defect, hulls[defect.name], point))
             call.progress(index + 1, len(case.defects), "defects")
     return answers
+
+
+def _tell_of_many(answer: Estimate, case: Case, hulls: dict[str, Hull]) -> None:
+    """Put what each defect's own answer would say into one table."""
+    import pandas as pd
+
+    rows = [
+        {"defect": d.name, "says": sentence}
+        for d in case.defects
+        for sentence in (*crossing_sentences(hulls[d.name]), *d.notes)
+    ]
+    answer.tables["charges_not_seen"] = pd.DataFrame(rows, columns=["defect", "says"])
+    answer.flag(
+        "many_defects",
+        f"{len(case.defects)} defects: one answer with tables instead of one each",
+        "--only NAME gives a defect its own diagram",
+    )
 
 
 def neutral_or_none(
