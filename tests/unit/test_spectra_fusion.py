@@ -178,8 +178,9 @@ def test_held_out_predictions_do_not_use_the_held_out_label() -> None:
 
 
 def test_coverage_on_parents_left_out_is_near_its_level(toy: SpectralSet) -> None:
-    table = coverage_table(toy, toy.labels["parent"].to_numpy())
-    ninety = table[table["level"] == 0.9].set_index("target").loc["lithium_content", "coverage"]
+    table = coverage_table(toy, toy.labels["parent"].to_numpy(), np.random.default_rng(6))
+    chosen = table[(table["level"] == 0.9) & (table["instrument"] == "as simulated")]
+    ninety = chosen.set_index("target").loc["lithium_content", "coverage"]
     # binomial error of 72 draws at 0.9 is 0.035; three of them
     assert abs(ninety - 0.9) < 0.106
 

@@ -19,6 +19,7 @@ from matterscope.learn.conformal import split_quantile
 from matterscope.spectra.fusion_domain import overlays, usable_blocks
 from matterscope.spectra.fusion_training import (
     BOUNDS,
+    CONTENTS,
     CONTINUOUS,
     DEFECTS,
     TARGETS,
@@ -40,7 +41,6 @@ Floats = NDArray[np.float64]
 UNITS = dict.fromkeys(TARGETS, "1") | {"bond_length": "Å"}
 FIXED = 0.7
 """Share of the population's spread above which an answer says next to nothing."""
-NAMES = {"Ni": "nickel_content", "Mn": "manganese_content", "Co": "cobalt_content"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def fuse_blocks(
     errors = (model.targets - ready.mean) / ready.width
     covariance = np.corrcoef(errors.T) * np.outer(width, width)
     if ratios:
-        columns = {metal: TARGETS.index(NAMES[metal]) for metal in METALS}
+        columns = {metal: TARGETS.index(CONTENTS[metal]) for metal in METALS}
         mean, covariance = with_ratios(mean, covariance, columns, ratios)
         width = np.sqrt(np.diag(covariance))
     probability = [

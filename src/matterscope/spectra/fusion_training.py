@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from matterscope.learn.calibration import area_under_curve, r_squared
 from matterscope.learn.splits import grouped_folds
+from matterscope.spectra.intensities import METALS, noisy_ratios, with_ratios
 from matterscope.spectra.kernels import Basis, Choice, choose, fit_basis, held_out
 from matterscope.spectra.sets import STREAMS, SpectralSet
 from matterscope.spectra.simulators.broadening import gaussian_broaden
@@ -25,6 +26,9 @@ from matterscope.spectra.streams import blocks_of, stream_blocks
 Floats = NDArray[np.float64]
 
 FOLDS = 6
+RATIO_ERROR = 0.1
+"""Relative error of one edge's intensity in the ablation: a calibrated cross-section; hydrogenic ones are off by 10–20 %."""
+CONTENTS = {"Ni": "nickel_content", "Mn": "manganese_content", "Co": "cobalt_content"}
 CONTINUOUS = (
     "lithium_content",
     "nickel_content",
@@ -241,11 +245,13 @@ def ablation(
     folds: int = 10,
     subsets: dict[str, tuple[str, ...]] | None = None,
     shuffled: np.random.Generator | None = None,
+    ratios: np.random.Generator | None = None,
 ) -> tuple[dict[str, Floats], Floats]:
     """Return held-out predictions (n, t) by subset of streams, early and late fusion, and the truth.
 
     "late" weighs the single streams by their inverse held-out error. "volume" is the control: the cell
-    volume alone. With `shuffled`, labels are permuted over structures first: no skill may remain.
+    volume alone. With `shuffled`, labels are permuted over structures first: no skill may remain. With
+    `ratios`, two rows more: all streams with noisy ratios of the metals, and those ratios alone.
     Bases are fitted to all spectra (no labels enter them).
     """
     clean, kept = set_blocks(data)
@@ -254,10 +260,10 @@ def ablation(
         targets = targets[shuffled.permutation(len(targets))]
     scores = {b: fit_basis(v).scores(v) for b, v in clean.items()}
     parts = grouped_folds(groups[kept], min(folds, len(set(groups[kept].tolist()))))
-    found = {
-        name: held_out([scores[b] for b in blocks_in(streams)], targets, parts)[0]
-        for name, streams in (subsets or SUBSETS).items()
-    }
+    found, widths = {}, {}
+    for name, streams in (subsets or SUBSETS).items():
+        known = [scores[b] for b in blocks_in(streams)]
+        found[name], widths[name] = held_out(known, targets, parts)
     single = [s for s in STREAMS if s in found]
     if len(single) > 1:
         weights = np.array([1 / ((found[s] - targets) ** 2).mean(axis=0) for s in single])
@@ -265,7 +271,41 @@ def ablation(
         found["late"] = (weights[:, None] * stacked).sum(axis=0) / weights.sum(axis=0)
     volume = data.labels["volume"].to_numpy(dtype=float)[kept]
     found["volume"] = _line(volume, targets, parts)
+    if "all" in found and ratios is not None:
+        name = f"metal ratios ±{RATIO_ERROR:.0%}"
+        both = corrected(found["all"], widths["all"], targets, ratios)
+        found |= {f"all, {name}": both, f"{name} alone": _ratios_alone(targets, parts, ratios)}
     return found, targets
+
+
+def corrected(found: Floats, widths: Floats, targets: Floats, rng: np.random.Generator) -> Floats:
+    """Return held-out predictions (n, t) that also saw noisy ratios of the metals.
+
+    The errors of all held-out rows give the correlation of the targets; each row has its own widths.
+    """
+    correlation = np.corrcoef(((targets - found) / widths).T)
+    metals = [TARGETS.index(CONTENTS[m]) for m in METALS]
+    out = np.empty_like(found)
+    for row, (mean, width) in enumerate(zip(found, widths, strict=True)):
+        seen = noisy_ratios(targets[row, metals], RATIO_ERROR, rng)
+        out[row] = with_ratios(
+            mean, correlation * np.outer(width, width), dict(zip(METALS, metals, strict=True)), seen
+        )[0]
+    return out
+
+
+def _ratios_alone(targets: Floats, parts: Sequence[Any], rng: np.random.Generator) -> Floats:
+    """Return what the ratios say by themselves: the control of `corrected`, from means and covariances."""
+    out = np.empty_like(targets)
+    metals = [TARGETS.index(CONTENTS[m]) for m in METALS]
+    for train, test in parts:
+        mean, covariance = targets[train].mean(axis=0), np.cov(targets[train].T)
+        for row in test:
+            seen = noisy_ratios(targets[row, metals], RATIO_ERROR, rng)
+            out[row] = with_ratios(mean, covariance, dict(zip(METALS, metals, strict=True)), seen)[
+                0
+            ]
+    return out
 
 
 def _line(volume: Floats, targets: Floats, parts: Sequence[Any]) -> Floats:
