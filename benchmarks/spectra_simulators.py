@@ -134,7 +134,7 @@ def surrogate() -> None:
     """Train → val of the Cu K set; rate and ridge by 5 folds of the train materials, never by val."""
     from matterscope.learn.splits import grouped_folds
     from matterscope.spectra.simulators.surrogate import describe, fit_surrogate
-    from matterscope.spectra.trainingsets import _structures as read_structures
+    from matterscope.spectra.trainingsets import read_structures
 
     folder = Path(os.environ.get("MATTERSCOPE_DATA", "../shared/data")) / "spectra" / "cu_k_feff"
     stored = np.load(folder / "spectra.npz", allow_pickle=False)

@@ -81,13 +81,14 @@ def _train(estimate: Estimate, data: SpectralSet, settings: FuseSettings, call: 
     found, truth = ablation(data, groups, folds=settings.folds, ratios=call.rng("ratios"))
     table = ablation_table(found, truth)
     shuffled, mixed = ablation(
-        data, groups, folds=settings.folds, subsets={"all": STREAMS}, shuffled=call.rng("shuffle")
+        data, groups, folds=3, subsets={"all": STREAMS}, shuffled=call.rng("shuffle")
     )
     control = ablation_table({"all, labels shuffled": shuffled["all"]}, mixed)
     estimate.tables["ablation"] = pd.concat([table, control], ignore_index=True)
     worth = gain(found, truth, groups[kept], call.rng("bootstrap"))
     call.progress(2, 4, "learning curve and coverage")
-    estimate.tables["learning_curve"] = learning_curve(data, groups, settings.folds, call)
+    whole = ablation_table({"all": found["all"]}, truth)
+    estimate.tables["learning_curve"] = learning_curve(data, groups, settings.folds, call, whole)
     estimate.tables["coverage"] = coverage_table(data, groups, call.rng("coverage"))
     call.progress(3, 4, "final model")
     model = fit_fusion(data, call.rng("nuisances"))
@@ -128,12 +129,17 @@ def _summarise(estimate: Estimate, worth: dict[str, Any]) -> None:
         estimate.quantities[name] = Quantity(float(rows.loc["all", column]), "1", reason=why)
 
 
-def learning_curve(data: SpectralSet, groups: NDArray[Any], folds: int, call: Call) -> pd.DataFrame:
-    """Return scores with all streams for growing numbers of structures (whole parents at a time)."""
+def learning_curve(
+    data: SpectralSet, groups: NDArray[Any], folds: int, call: Call, whole: pd.DataFrame
+) -> pd.DataFrame:
+    """Return scores with all streams for growing numbers of structures (whole parents at a time).
+
+    `whole` is the row of the complete set, which the ablation has.
+    """
     rng = call.rng("learning curve")
     names = rng.permutation(np.unique(groups))
     rows = []
-    for size in (*[c for c in CURVE if c < len(data)], len(data)):
+    for size in [c for c in CURVE if c < len(data)]:
         chosen: list[int] = []
         for name in names:
             if len(chosen) >= size:
@@ -145,7 +151,7 @@ def learning_curve(data: SpectralSet, groups: NDArray[Any], folds: int, call: Ca
         )
         row = ablation_table({"all": found["all"]}, truth).iloc[0].to_dict()
         rows.append({"structures": len(part)} | row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, {"structures": len(data)} | whole.iloc[0].to_dict()])
 
 
 def subset(data: SpectralSet, rows: NDArray[np.int64]) -> SpectralSet:

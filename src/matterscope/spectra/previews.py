@@ -17,8 +17,7 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.pictures import Panel, Picture, band, line
 from matterscope.spectra.simulators.surrogate import Surrogate, describe, fit_surrogate
-from matterscope.spectra.trainingsets import _structures as read_structures
-from matterscope.spectra.trainingsets import load_set
+from matterscope.spectra.trainingsets import load_set, read_structures
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call, Input

@@ -100,6 +100,11 @@ class SimulateSettings(Settings):
     dt: float = option(0.0, "Tetragonal field Dt.", units="eV")
     slater_scale: float = option(0.8, "Scaling of the Slater integrals.", gt=0.0, le=1.5)
     temperature: float = option(298.0, "Temperature of the initial states.", units="K", ge=0.0)
+    ligand_holes: tuple[float, ...] = option(
+        (),
+        "Charge transfer of the multiplet engine: DELTA U_DD U_PD V_EG V_T2G and, if wanted, the splitting of the ligand shell; NiO: 4.7 7.3 8.5 2.06 1.21 1.44 with --ten-dq 0.56.",
+        units="eV",
+    )
 
 
 class MapSettings(Settings):

@@ -28,6 +28,7 @@ from matterscope.physics.structures import first_shell, site_classes
 from matterscope.spectra.previews import preview
 from matterscope.spectra.settings import SimulateSettings
 from matterscope.spectra.simulators.broadening import gaussian_broaden
+from matterscope.spectra.simulators.charge_transfer import ligand_of
 from matterscope.spectra.simulators.contract import OWN, Simulator, Task, as_measurement
 from matterscope.spectra.simulators.feff import NOTICE, Feff
 from matterscope.spectra.simulators.l23 import Multiplet
@@ -52,6 +53,7 @@ def engine_for(settings: SimulateSettings) -> Feff | Multiplet:
             instrument=settings.instrument,
             ion=settings.ion,
             field=field,
+            ligand=ligand_of(settings.ligand_holes),
         )
     return Feff(
         quality=settings.quality,
@@ -203,11 +205,11 @@ def _estimate(
             estimate.flag(
                 "not-converged", "the potential of a site did not converge", "raise scf_radius"
             )
-    if first["engine"] == "multiplet":
+    if first["engine"] == "multiplet" and not settings.ligand_holes:
         estimate.flag(
             "ionic-model",
             "the multiplets are ionic: no ligand holes, which covalent Ni³⁺ and Ni⁴⁺ need",
-            "compare line positions, not heights, for these ions",
+            "compare line positions, not heights, for these ions; or add ligand holes (--ligand-holes)",
         )
     elif settings.quality == "quick":
         estimate.flag(

@@ -115,7 +115,7 @@ def load_set(folder: Path) -> TrainingSet:
     with np.load(spectra, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in ("material", "site", "energy_ev", "mu")}
         split = stored["split"] if "split" in stored.files else np.array([])
-    atoms = _structures(structures)
+    atoms = read_structures(structures)
     missing = sorted(set(arrays["material"].tolist()) - set(atoms))
     if missing:
         raise DataError("spectra without a structure", where=str(structures), got=missing[:3])
@@ -146,7 +146,7 @@ def _edge_of(element: str, energy: float) -> str:
     return min(edges_of(element), key=lambda e: abs(e.energy - energy)).name
 
 
-def _structures(path: Path) -> dict[str, Atoms]:
+def read_structures(path: Path) -> dict[str, Atoms]:
     """Read an extxyz file with ``material=`` in its comment lines; a plain parser, 20 × ase's speed."""
     from ase import Atoms
 
@@ -174,4 +174,4 @@ def _quoted(info: str, key: str) -> str:
     return rest[1 : rest.index('"', 1)] if rest.startswith('"') else rest.split()[0]
 
 
-__all__ = ["COORDINATIONS", "LIGAND", "WINDOWS", "TrainingSet", "load_set"]
+__all__ = ["COORDINATIONS", "LIGAND", "WINDOWS", "TrainingSet", "load_set", "read_structures"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ConfigError
 from matterscope.core.files import canonical_json
+from matterscope.spectra.simulators.charge_transfer import Ligand, ligand_sticks
 from matterscope.spectra.simulators.contract import Task, as_measurement, check_site
 from matterscope.spectra.simulators.ligandfield import site_parameters
 from matterscope.spectra.simulators.multiplet import (
@@ -54,7 +55,7 @@ def placed(lines: Sticks, ion: Ion) -> float:
 
 @dataclass(frozen=True)
 class Multiplet:
-    """Ionic multiplets; the field from the structure unless `ion` is given.
+    """Multiplets, ionic unless `ligand` is given; the field from the structure unless `ion` is given.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ class Multiplet:
         ``"Ni2+"``: overrides the valence found in the structure.
     field : Field, optional
         Overrides the field found in the structure.
+    ligand : Ligand, optional
+        Adds configurations with ligand holes.
     """
 
     scale: float = 0.8
@@ -74,6 +77,7 @@ class Multiplet:
     instrument: float = 0.2
     ion: str = ""
     field: Field | None = None
+    ligand: Ligand | None = None
 
     @property
     def name(self) -> str:
@@ -117,7 +121,13 @@ class Multiplet:
             "dt": field.dt,
             "scale": self.scale,
         }
-        settings = {"ion": ion, "temperature": self.temperature, "instrument": self.instrument}
+        settings: dict[str, Any] = {
+            "ion": ion,
+            "temperature": self.temperature,
+            "instrument": self.instrument,
+        }
+        if self.ligand is not None:
+            settings |= {"ligand": vars(self.ligand)}
         payload = canonical_json(given | settings)
         return Task(self.name, self.version, element, "L23", payload, notes | given | {"ion": ion})
 
@@ -126,7 +136,11 @@ class Multiplet:
         given = json.loads(task.payload)
         ion = IONS[given["ion"]]
         field = Field(given["ten_dq"], given["ds"], given["dt"])
-        lines = sticks(ion, field.matrix(), scale=given["scale"], temperature=given["temperature"])
+        options = {"scale": given["scale"], "temperature": given["temperature"]}
+        if "ligand" in given:
+            lines = ligand_sticks(ion, field.matrix(), Ligand(**given["ligand"]), **options)
+        else:
+            lines = sticks(ion, field.matrix(), **options)
         energy = edge_grid(ion)
         mu = lines_to_spectrum(
             energy - placed(lines, ion), lines, ion, instrument=given["instrument"]
@@ -138,5 +152,5 @@ class Multiplet:
             normalisation=1.0,
             ground_degeneracy=lines.degeneracy,
             first_excited=float(lines.levels[lines.levels > 1e-4][:1].sum()),
-            warnings="ionic model: no ligand holes",
+            warnings="" if "ligand" in given else "ionic model: no ligand holes",
         )

@@ -2,11 +2,12 @@
 
 In: an ion, a field (10Dq, Ds, Dt or any Hermitian 5×5), scalings, temperature. Out: levels, sticks and
 the broadened spectrum. H = Σ ζ l·s + H_CF + ½ Σ ⟨ab|1/r|cd⟩ a†b†dc by dense diagonalisation of the
-blocks that the Hamiltonian does not couple. Ionic: no ligand holes, which covalent Ni³⁺ and Ni⁴⁺ need.
+blocks that the Hamiltonian does not couple. Ionic; ligand holes are added in `charge_transfer`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -190,9 +191,22 @@ def sticks(
     temperature: float = 298.0,
 ) -> Sticks:
     """Return the lines of an ion: I = Z⁻¹ Σ_i e^{−E_i/kT} Σ_f |⟨f|C¹_q|i⟩|² at E_f − E_i."""
+    initial, final = hamiltonians(ion, field, scale, zeta_scale)
+    return transitions(
+        initial, final, dipole(ion.electrons), core_spin_of(ion.electrons), temperature
+    )
+
+
+def transitions(
+    initial: sparse.csr_matrix,
+    final: sparse.csr_matrix,
+    operators: Sequence[sparse.csr_matrix],
+    core_spin: sparse.csr_matrix,
+    temperature: float,
+) -> Sticks:
+    """Return the lines between two Hamiltonians; `core_spin` projects the hole on j = 3/2."""
     if temperature < 0:
         raise ConfigError("temperature must not be negative", got=temperature)
-    initial, final = hamiltonians(ion, field, scale, zeta_scale)
     energies, parts = _diagonalise(initial)
     ground, thermal = float(energies.min()), max(BOLTZMANN * temperature, 1e-7)
     states = [
@@ -206,8 +220,7 @@ def sticks(
     start = np.zeros((initial.shape[0], len(states)), dtype=states[0][2].dtype)
     for k, (_, index, vector) in enumerate(states):
         start[index, k] = vector
-    lifted = [operator @ start for operator in dipole(ion.electrons)]
-    core_spin = _core_spin(ion.electrons)
+    lifted = [operator @ start for operator in operators]
     energy, strength, core = [], [], []
     for index, values, vectors in _diagonalise(final)[1]:
         amplitude = np.array([np.abs(vectors.conj().T @ t[index]) ** 2 for t in lifted]) * weight
@@ -230,7 +243,7 @@ def sticks(
 
 
 @lru_cache(maxsize=16)
-def _core_spin(electrons: int) -> sparse.csr_matrix:
+def core_spin_of(electrons: int) -> sparse.csr_matrix:
     """Return the projector on j = 3/2 of the 2p hole: l·s of the hole is −½ there and 1 for j = ½."""
     own = (np.eye(fock.P_ORBITALS) - fock.hole_operator(fock.spin_orbit(1))) / 1.5
     size = len(fock.determinants(electrons + 1))
