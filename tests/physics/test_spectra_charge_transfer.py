@@ -11,6 +11,7 @@ from matterscope.spectra.simulators.charge_transfer import (
     Ligand,
     ligand_hamiltonians,
     ligand_hole_number,
+    ligand_of,
     ligand_sticks,
 )
 from matterscope.spectra.simulators.multiplet import (
@@ -98,6 +99,12 @@ def test_charge_transfer_puts_a_satellite_above_l3() -> None:
     # NiO: a satellite some 5–7 eV above L3, a tenth of it rather than its like
     assert 0.01 < lines.isotropic[above].sum() < 0.3 * lines.isotropic.sum()
     assert ionic.isotropic[none].sum() < 1e-3
+
+
+@pytest.mark.parametrize("values", [(4.7,), (1.0,) * 7, (4.7, 7.3, float("nan"), 2.0, 1.2)])
+def test_a_ligand_shell_of_other_numbers_is_refused(values: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match="five or six"):
+        ligand_of(values)
 
 
 def test_three_ligand_holes_are_refused() -> None:

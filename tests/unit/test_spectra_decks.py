@@ -91,6 +91,26 @@ def test_vasp_dielectric_tensor_becomes_absorption(tmp_path: Path) -> None:
     assert np.allclose(spectrum.mu.values, 2 * spectrum.energy.values)
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "code"),
+    [
+        ("absspct_Ni.0001_1s_01", "# energy  absorption  left  right\n", "ocean"),
+        ("xanes.dat", "# final state angular momentum: 1\n# Energy (eV)   XANES\n", "xspectra"),
+    ],
+)
+def test_results_of_plane_wave_codes_are_read_on_their_own_axis(
+    tmp_path: Path, name: str, head: str, code: str
+) -> None:
+    path = tmp_path / name
+    energy = np.arange(-4.0, 6.0, 0.5)
+    path.write_text(head + "".join(f" {e:.3f} {2 + e / 10:.4f} 0.1 0.2\n" for e in energy))
+    (spectrum,) = read(path)
+    assert spectrum.attrs["engine"] == code
+    assert np.allclose(spectrum.energy.values, energy)
+    assert np.allclose(spectrum.mu.values, 2 + energy / 10)
+    assert "own zero" in spectrum.attrs["axis_note"]
+
+
 def test_a_falling_energy_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "job_conv.txt"
     path.write_text("Energy <xanes>\n1.0 0.1\n2.0 0.2\n1.5 0.3\n4.0 0.4\n")

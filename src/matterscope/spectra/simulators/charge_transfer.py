@@ -72,7 +72,8 @@ def ligand_of(values: Sequence[float]) -> Ligand | None:
             got=" ".join(f"{v:g}" for v in values),
             expected="DELTA U_DD U_PD V_EG V_T2G and, if wanted, the ligand's 10Dq, eV",
         )
-    return Ligand(*values)
+    delta, u_dd, u_pd, v_eg, v_t2g, *rest = values
+    return Ligand(delta, u_dd, u_pd, v_eg, v_t2g, rest[0] if rest else 0.0)
 
 
 NICKEL_OXIDE = Ligand(4.7, 7.3, 8.5, 2.06, 1.21, 1.44)
