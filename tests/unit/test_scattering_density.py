@@ -142,3 +142,30 @@ def test_simulating_twice_with_one_seed_gives_the_same_bytes(tmp_path):
         scattering.simulate(n=4, pixels=65, seed=3, artifacts=tmp_path / k) for k in "ab"
     )
     assert first.diagnostics["artifacts"] == second.diagnostics["artifacts"]
+
+
+def test_the_error_of_the_area_widens_the_density():
+    _, exposure = shot(6)
+    data = frame(exposure)
+    answer = scattering.density(data, area_error=0.1, estimator="inversion")
+    density = answer["number_density"]
+    band = next(b for b in density.intervals if b.level == 0.68)
+    # N is certain here: the density has the relative error of the area
+    assert 0.5 * (band.high - band.low) / density.value == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_movie_of_a_file_is_answered_frame_by_frame(tmp_path):
+    frames = [shot(n, seed=20 + n)[1].counts for n in (5, 5, 9)]
+    mask = shot(5)[1].open_pixels
+    np.save(tmp_path / "movie.npy", np.stack(frames).astype(np.int32))
+    np.save(tmp_path / "mask.npy", mask)
+    answer = scattering.density(
+        tmp_path / "movie.npy",
+        mask=str(tmp_path / "mask.npy"),
+        centre_y=64.0,
+        centre_x=64.0,
+        estimator="inversion",
+        movie=True,
+    )
+    assert answer.tables["frames"]["disk_number"].tolist() == [5, 5, 9]
+    assert answer.diagnostics["change_points"] == [2]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from matterscope import scattering
 from matterscope.core.random import generator
 from matterscope.physics.fourier import Grid
 from matterscope.scattering.differences import disk_weights, missing_disk, unseen_odds
@@ -126,3 +127,30 @@ def test_a_beam_stop_with_its_bar_is_found_and_dim_pixels_stay_open():
     ready = prepare(shot.counts)
     assert not (ready.open_pixels & ~shot.open_pixels)[grid.radius() / grid.step[0] < 30].any()
     assert (shot.open_pixels & ~ready.open_pixels).mean() < 0.01
+
+
+def test_zeros_of_large_speckles_are_no_gaps():
+    rng = generator(6, "large speckles")
+    line = Beamline(published_grid(257), photons=30.0, beam_stop=14.0)
+    disks = place(4, Recipe(box=600.0, radius=40.0), rng)
+    shot = detect(intensity(disks, line, 600.0), line, rng)
+    ready = prepare(shot.counts)
+    bright = line.grid.radius() / line.grid.step[0] < 60
+    assert (shot.open_pixels & ~ready.open_pixels & bright).sum() < 40
+
+
+def test_dark_and_flat_fields_are_taken_off(tmp_path):
+    rng = generator(8, "flat")
+    flat = 1.0 + 0.2 * rng.standard_normal((129, 129)).clip(-2, 2)
+    line = Beamline(published_grid(129), beam_stop=7.0)
+    ideal = intensity(place(6, Recipe(), rng), line, 2000.0)
+    mask = line.grid.radius() / line.grid.step[0] > 7.0
+    ideal *= 8.0 / ideal[mask].mean()
+    np.save(tmp_path / "frame.npy", rng.poisson((ideal * flat + 2.0) * mask))
+    np.save(tmp_path / "dark.npy", rng.poisson(2.0, (400, 129, 129)).mean(axis=0))
+    np.save(tmp_path / "flat.npy", flat)
+    np.save(tmp_path / "mask.npy", mask)
+    given = {k: str(tmp_path / f"{k}.npy") for k in ("dark", "flat", "mask")}
+    answer = scattering.density(tmp_path / "frame.npy", estimator="inversion", **given)
+    assert answer["disk_number"].value == 6
+    assert answer.diagnostics["proved"]

@@ -8,6 +8,7 @@ from matterscope.core.errors import ModelError
 from matterscope.core.random import generator
 from matterscope.scattering.classification import SHIPPED, load_classifier, save_classifier, shipped
 from matterscope.scattering.features import describe_pattern
+from matterscope.scattering.levelling import Task
 from matterscope.scattering.posterior import combine, randomised_pit
 from matterscope.scattering.training import example
 
@@ -34,7 +35,7 @@ def test_features_do_not_change_when_intensities_are_scaled():
     image = 1e4 * rng.exponential(1.0, (65, 65))
     radius = np.hypot(*(np.indices((65, 65)) - 32.0))
     mask = radius >= 4
-    first, second = (describe_pattern(s * image, mask, radius) for s in (1.0, 3.0))
+    first, second = (describe_pattern(Task(s * image, mask, (32.0, 32.0))) for s in (1.0, 3.0))
     # the level itself is the first entry; the rest differs only by the photon terms, ~1/counts
     assert np.allclose(first[1:], second[1:], atol=2e-2)
     assert second[0] - first[0] == pytest.approx(np.log(3.0))

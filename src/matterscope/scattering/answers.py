@@ -23,11 +23,10 @@ def infer_density(inputs: list[Input], settings: DensitySettings, call: Call) ->
     """Return the number density behind every pattern of the inputs."""
     answers: list[Estimate] = []
     for given in inputs:
-        stream = load_frames(given, settings)
         if settings.movie:
-            answers.append(follow(given, stream, settings, call))
+            answers.append(follow(given, settings, call))
             continue
-        for frame in stream:
+        for frame in load_frames(given, settings):
             answers.append(answer_frame(frame, given, settings, call))
             call.progress(frame.index + 1, frame.total, "frames")
     return answers

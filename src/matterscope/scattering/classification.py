@@ -7,7 +7,7 @@ N by name, and whether the pattern lies outside what the model was trained on.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ModelError
 from matterscope.core.files import sha256_of, write_bytes, write_json
+from matterscope.scattering.disks import EQUAL_LAWS
 from matterscope.scattering.features import describe_pattern
 from matterscope.scattering.solution import Opinion, Solution
 
@@ -153,7 +154,10 @@ def opinions(solution: Solution, model: str = "") -> list[Opinion]:
     A model fits when the frame has its pixels, its hole and a level inside its range. The shipped ones
     are asked for the size law that the inversion found; a named one is always asked.
     """
-    image, open_pixels = solution.task.image, solution.task.open_pixels
+    found_centre = solution.inversion is not None and solution.inversion.proved
+    centre = (
+        solution.inversion.centre if found_centre and solution.inversion else solution.task.centre
+    )
     if model:
         chosen = [(Path(model).stem, load_classifier(Path(model)))]
     else:
@@ -172,7 +176,8 @@ def opinions(solution: Solution, model: str = "") -> list[Opinion]:
                     hint="train one for this set-up with scattering train",
                 )
             continue
-        features = describe_pattern(image, open_pixels, solution.task.radius)
+        equal = classifier.card["setup"]["law"] in EQUAL_LAWS
+        features = describe_pattern(replace(solution.task, centre=centre, equal=equal))
         p = classifier.probabilities(features)[0]
         shares = np.zeros(solution.numbers.size)
         for n, share in zip(classifier.numbers, p, strict=True):

@@ -50,7 +50,7 @@ def describe(solution: Solution, settings: DensitySettings, call: Call) -> Estim
     estimate.quantities["disk_number"] = Quantity(
         solution.answer, "1", intervals=bands, probabilities=shown
     )
-    _density(estimate, solution, settings, bands)
+    _density(estimate, solution, settings, bands, call)
     _sizes(estimate, solution, call)
     moments = solution.moments
     estimate.quantities["speckle_contrast"] = (
@@ -71,7 +71,11 @@ def describe(solution: Solution, settings: DensitySettings, call: Call) -> Estim
 
 
 def _density(
-    estimate: Estimate, solution: Solution, settings: DensitySettings, bands: tuple[Interval, ...]
+    estimate: Estimate,
+    solution: Solution,
+    settings: DensitySettings,
+    bands: tuple[Interval, ...],
+    call: Call,
 ) -> None:
     frame = solution.frame
     area = settings.area or frame.area
@@ -87,6 +91,12 @@ def _density(
         )
         return
     units = f"1/{frame.unit}²"
+    if settings.area_error > 0:
+        rng = call.rng("area", frame.index)
+        number = rng.choice(solution.numbers, 4000, p=solution.posterior)
+        sizes = area * np.maximum(1.0 + settings.area_error * rng.standard_normal(4000), 0.05)
+        estimate.quantities["number_density"] = from_samples(number / sizes, units, call.levels)
+        return
     estimate.quantities["number_density"] = Quantity(
         solution.answer / area,
         units,
@@ -290,6 +300,11 @@ def _pictures(estimate: Estimate, solution: Solution) -> None:
         layers = pictures.circles(
             s.y * scale, s.x * scale, s.radius * scale, "disks found", "model"
         )
+        error = uncertainties(fit)
+        reach = 2.0 * np.sqrt(error["radius"] ** 2 + 0.5 * (error["y"] ** 2 + error["x"] ** 2))
+        if (reach > 0.02 * s.radius).any():
+            rim = (s.radius + reach) * scale
+            layers += pictures.circles(s.y * scale, s.x * scale, rim, "two errors beyond", "band")
         model = _model_rings(solution)
     note = "Up to a shift and a rotation by 180°, which no pattern shows."
     if solution.inversion is not None and not solution.inversion.proved:

@@ -1,14 +1,24 @@
 """Features: what a trained classifier sees of a pattern, on no absolute scale.
 
-In: counts, open pixels and centre. Out: one vector of radial shape, speckle contrast and peak statistics
-of the levelled Patterson, in which one pair of N equal disks has the height 1/N.
+In: a prepared pattern. Out: one vector of radial shape, speckle contrast, peak statistics of the levelled
+Patterson, in which one pair of N equal disks has the height 1/N, and the lists of positions that
+superposition reads off it. Nothing is fitted but the radius in the ring means.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
+
+from matterscope.scattering.levelling import Task, flatten, form_factor_fit, law_scatter
+from matterscope.scattering.superposition import (
+    Flattened,
+    grow,
+    patterson,
+    prefix_scores,
+    strongest,
+)
 
 Floats = NDArray[np.float64]
 
@@ -18,21 +28,19 @@ RANKS = np.array(
 )
 QUANTILES = np.array([0.5, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999])
 THRESHOLDS = np.geomspace(0.02, 0.7, 19)
-SIZE = 180
+LEVELS = np.array([3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 14.0, 20.0])
+"""Thresholds in spreads of the empty corner of the Patterson."""
+SIZE = 256
+STARTS = (0, 4, 12)
+LONGEST = 30
 
 
-def describe_pattern(image: Floats, open_pixels: NDArray[np.bool_], radius: Floats) -> Floats:
+def describe_pattern(task: Task) -> Floats:
     """Return the features of one pattern.
 
-    Parameters
-    ----------
-    image : array of shape (ny, nx), counts
-        Any exposure: the vector does not change with a factor, but for the logarithm of the level.
-    open_pixels : boolean array
-        Measured pixels.
-    radius : array, px
-        Distance of every pixel from the centre.
+    They do not change with a factor on the counts, but for the logarithm of the level and the photon noise.
     """
+    image, open_pixels, radius = task.image, task.open_pixels, task.radius
     ring = np.rint(radius).astype(np.int64)
     value, where = image[open_pixels], ring[open_pixels]
     last = int(0.5 * min(image.shape))
@@ -45,21 +53,14 @@ def describe_pattern(image: Floats, open_pixels: NDArray[np.bool_], radius: Floa
     level = total.sum() / max(number.sum(), 1.0)
     mean = sums / np.maximum(count, 1.0)
     shape = np.log((mean + 0.003 * level) / level) * (count > 0)
-    ring_mean = _smooth(total, number, level)
     contrast = _contrast(total, squares, number, band, count)
-    excess, weight = _levelled(image, open_pixels, radius, ring_mean, last)
-    peaks = _peak_statistics(excess, weight)
-    coarse = _peak_statistics(excess, weight * np.exp(-1.5 * (radius / last) ** 2))
-    return np.concatenate([[np.log(max(level, 1e-6))], shape, contrast, peaks, coarse])
-
-
-def _smooth(total: Floats, number: Floats, level: float) -> Floats:
-    # three rings together: at 0.1 photon a single ring would carry its own noise into the pattern
-    kernel = np.array([0.5, 1.0, 0.5])
-    mean = np.convolve(total, kernel, "same") / np.maximum(
-        np.convolve(number, kernel, "same"), 1e-9
-    )
-    return np.maximum(mean, 0.003 * level)
+    size, scale, misfit = form_factor_fit(task, law_scatter(task))
+    flat = flatten(task, size, scale)
+    form = [np.log(size), np.log(misfit + 1e-6)]
+    values = patterson(flat, SIZE)
+    sharp = _peak_statistics(values)
+    lists = _superposition(values, flat, task, size)
+    return np.concatenate([[np.log(max(level, 1e-6))], shape, contrast, form, sharp, lists])
 
 
 def _contrast(
@@ -72,45 +73,59 @@ def _contrast(
     return np.asarray(np.clip(ratio, -2.0, 4.0)[2:], dtype=float)
 
 
-def _levelled(
-    image: Floats, open_pixels: NDArray[np.bool_], radius: Floats, ring_mean: Floats, last: int
-) -> tuple[Floats, Floats]:
-    inside = open_pixels & (radius < last)
-    mean = np.interp(radius, np.arange(ring_mean.size), ring_mean)
-    weight = (
-        mean / (mean + 0.5) * np.cos(0.5 * np.pi * np.minimum(radius / last, 1.0)) ** 0.7 * inside
-    )
-    return np.where(inside, image / mean - 1.0, 0.0), weight
-
-
-def _peak_statistics(excess: Floats, weight: Floats) -> Floats:
-    ny, nx = excess.shape
-    field = np.zeros((SIZE, SIZE))
-    field[:ny, :nx] = excess * weight
-    # the power of the transform is blind to where the centre lies; its sign needs the real part
-    spectrum = fft.rfft2(field)
-    turn_y, turn_x = 2 * np.pi * fft.fftfreq(SIZE), 2 * np.pi * fft.rfftfreq(SIZE)
-    shift = np.exp(1j * turn_y * (ny // 2))[:, None] * np.exp(1j * turn_x * (nx // 2))[None, :]
-    values = (spectrum * shift).real / max(float(weight.sum()), 1e-9)
-    values = fft.fftshift(values, axes=0)[:, : SIZE // 2]
-    rho = np.hypot(np.arange(SIZE)[:, None] - SIZE // 2, np.arange(SIZE // 2)[None, :])
-    noise = (
-        float(np.median(np.abs(values[rho > 0.46 * SIZE]))) if (rho > 0.46 * SIZE).any() else 0.01
-    )
-    useful = (rho > 6) & (rho < 0.49 * SIZE)
-    chosen = values[useful]
-    local = (values == ndimage.maximum_filter(values, size=3)) & useful
-    heights = np.sort(values[local])[::-1]
+def _peak_statistics(values: Floats) -> Floats:
+    """Return powers, quantiles, ranked maxima and their counts of one half of a Patterson."""
+    middle = SIZE // 2
+    half = values[:, middle:]
+    rho = np.hypot(np.arange(SIZE)[:, None] - middle, np.arange(half.shape[1])[None, :])
+    outside = half[rho > 0.49 * SIZE]
+    noise = float(np.sqrt(np.mean(outside**2)))
+    useful = (rho > 0.033 * SIZE) & (rho < 0.46 * SIZE)
+    chosen = half[useful]
+    local = useful & (half >= ndimage.maximum_filter(half, size=3))
+    heights = np.sort(half[local])[::-1]
     ranked = np.pad(heights, (0, 240))[RANKS - 1]
-    powers = [np.log(np.mean(np.abs(chosen) ** k) + 1e-12) for k in (2, 3, 4, 5, 6)]
-    tail = np.log(np.maximum(np.quantile(chosen, QUANTILES), 1e-4))
+    size, squares = np.abs(chosen), chosen**2
+    moments = (squares, squares * size, squares**2, squares**2 * size, squares**3)
+    powers = [np.log(m.mean() + 1e-12) for m in moments]
+    ranks = (QUANTILES * (chosen.size - 1)).astype(int)
+    tail = np.partition(chosen, ranks)[ranks]
     counted = np.log1p(np.searchsorted(-heights, -THRESHOLDS).astype(float))
-    bins = (rho[useful] * 12 / (0.5 * SIZE)).astype(int)
-    spread = np.log(
-        np.bincount(bins, chosen**2, minlength=12)[:12]
-        / np.maximum(np.bincount(bins, minlength=12)[:12], 1)
-        + 1e-9
-    )
-    return np.concatenate(
-        [powers, tail, np.log(np.maximum(ranked, 1e-4)), counted, spread, [np.log(noise + 1e-6)]]
-    )
+    raised = np.log1p(np.searchsorted(-heights, -noise * LEVELS).astype(float))
+    bins = (rho[useful] * 12 / (0.46 * SIZE)).astype(int)
+    number = np.maximum(np.bincount(bins, minlength=12)[:12], 1)
+    spread: Floats = np.bincount(bins, squares, minlength=12)[:12] / number
+    logs = [np.log(np.maximum(v, 1e-4)) for v in (tail, ranked, np.sqrt(spread))]
+    return np.concatenate([powers, *logs, counted, raised, [np.log(noise + 1e-6)]])
+
+
+def _superposition(values: Floats, flat: Flattened, task: Task, size: float) -> Floats:
+    """Return scores and heights of the lists grown from a few strong vectors, best list first.
+
+    The length of the best prefix comes near N; the scores of all prefixes say how surely.
+    """
+    grid = 2.0 * np.pi / SIZE
+    peaks, _ = strongest(values, 60, max(1.6 * size / grid, 3.0))
+    inner = task.open_pixels & (task.radius < 0.625 * 0.5 * min(task.image.shape))
+    rows, columns = np.nonzero(inner)
+    step = max(rows.size // 2000, 1)
+    index = np.stack([rows[::step], columns[::step]])
+    target, weight = flat.excess[tuple(index)] + 1.0, flat.weight[tuple(index)]
+    single = np.asarray(values, dtype=np.float32)
+    found = []
+    for rank in STARTS:
+        if rank >= len(peaks):
+            break
+        points, heights = grow(single, peaks[rank].astype(np.int64), SIZE // 2 - 1, 0.22, LONGEST)
+        positions = points * np.array([grid / task.aspect, grid])
+        scores = prefix_scores(positions, task.axes, index, target, weight)
+        found.append((float(scores.max()), int(scores.argmax()), scores[2:], heights))
+    found.sort(key=lambda f: -f[0])
+    summary = np.zeros((len(STARTS), 3))
+    for k, (score, best, scores, _) in enumerate(found):
+        summary[k] = score, best, scores.size + 1
+    curve, tops = np.zeros((2, LONGEST)), np.zeros((2, LONGEST))
+    for k, (score, _, scores, heights) in enumerate(found[:2]):
+        curve[k] = np.pad(scores / max(score, 1e-3), (0, LONGEST), mode="edge")[:LONGEST]
+        tops[k] = np.pad(np.sort(heights)[::-1], (0, LONGEST))[:LONGEST]
+    return np.concatenate([summary.ravel(), curve.ravel(), tops.ravel()])

@@ -7,7 +7,7 @@ a stack of any length holds one frame in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,10 @@ class Frame:
     name: str
     index: int
     total: int
+    background: float = 0.0
+    """Mean counts per pixel of the dark frame taken off: their noise stays."""
+    photons: bool = False
+    """Whether the counts are photons though corrections made them broken numbers."""
 
     @property
     def selector(self) -> str:
@@ -46,13 +50,74 @@ class Frame:
 
 
 def load_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
-    """Yield the frames of an input."""
+    """Yield the frames of an input, dark and flat corrected."""
+    correction: Correction | None = None
+    for frame in _raw_frames(given, settings):
+        if correction is None:
+            correction = _correction(settings, frame.counts.shape)
+        yield correct(frame, correction)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Dark frame and flat field; None where there is none."""
+
+    dark: NDArray[np.float64] | None
+    flat: NDArray[np.float64] | None
+
+
+def _correction(settings: DensitySettings, shape: tuple[int, ...]) -> Correction:
+    dark = _companion(settings.dark, shape, "dark frame")
+    flat = _companion(settings.flat, shape, "flat field")
+    if flat is not None:
+        good = flat[np.isfinite(flat) & (flat > 0)]
+        if good.size == 0:
+            raise DataError("the flat field has no positive pixel", where=settings.flat)
+        flat = flat / good.mean()
+    return Correction(dark, flat)
+
+
+def correct(frame: Frame, correction: Correction) -> Frame:
+    """Return (counts − dark) / flat; pixels of less than a tenth of the mean response are NaN, so masked."""
+    dark, flat = correction.dark, correction.flat
+    if dark is None and flat is None:
+        return frame
+    raw = np.asarray(frame.counts, dtype=float)
+    whole = bool(np.allclose(raw[np.isfinite(raw)] % 1.0, 0.0))
+    counts, background = raw, 0.0
+    if dark is not None:
+        counts, background = counts - dark, max(float(np.nanmean(dark)), 0.0)
+    if flat is not None:
+        usable = np.isfinite(flat) & (flat > 0.1)
+        counts = np.where(usable, counts / np.where(usable, flat, 1.0), np.nan)
+    return replace(frame, counts=counts, background=background, photons=whole)
+
+
+def _companion(path: str, shape: tuple[int, ...], what: str) -> NDArray[np.float64] | None:
+    """Return the mean of the frames of a companion file, or None."""
+    if not path:
+        return None
+    stack = open_stack(path)
+    total = np.zeros(stack.shape[1:])
+    for one in stack.frames():
+        total += one
+    if total.shape != tuple(shape):
+        raise DataError(
+            f"the {what} has another shape than the frame",
+            where=path,
+            got=total.shape,
+            expected=tuple(shape),
+        )
+    return np.asarray(total / stack.shape[0], dtype=float)
+
+
+def _raw_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
     if given.data is not None:
         for dataset in given.data if isinstance(given.data, list) else [given.data]:
             yield from _of_dataset(dataset, given, settings)
         return
     assert given.path is not None
-    if _is_own(given):
+    if is_own(given):
         from matterscope.io.reading import read
 
         for dataset in read(given.path, kind="patterns"):
@@ -81,7 +146,15 @@ def load_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
         )
 
 
-def _is_own(given: Input) -> bool:
+def frame_numbers(given: Input, settings: DensitySettings) -> range:
+    """Return the frames of a file that are asked for, without reading them."""
+    assert given.path is not None
+    total = open_stack(given.path, settings.dataset).shape[0]
+    return range(*_selection(settings.frames, given.selector, total).indices(total))
+
+
+def is_own(given: Input) -> bool:
+    """Return whether the input is a file of measurements written by this package."""
     from matterscope.io.measurement import sniff
 
     assert given.path is not None

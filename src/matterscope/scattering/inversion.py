@@ -56,6 +56,8 @@ INCOMPLETE = 3.0
 CYCLES = 16
 DOUBTFUL = 7.0
 """A disk whose area is known worse than this (in its errors) is also tried away."""
+CLOSE = 100.0
+"""Difference of scores within which single births and deaths are worth their time."""
 AGREE = 0.5
 """Difference of scores (−2 log evidence) within which two lists ended in the same structure."""
 
@@ -67,8 +69,6 @@ class Inversion:
     fits: dict[int, Fit] = field(default_factory=dict)
     proved: bool = False
     starts: int = 0
-    reached: float = 0.0
-    """Score of the best polished list, before moves."""
     agreeing: int = 0
     """Polished lists that ended there."""
     unseen: float = 0.0
@@ -76,6 +76,9 @@ class Inversion:
     radius: float = 0.0
     scale: float = 1.0
     centre: tuple[float, float] = (0.0, 0.0)
+
+    sure: bool = False
+    """Whether as many starts as the plan wants ended in the best structure."""
 
     @property
     def best(self) -> Fit:
@@ -147,9 +150,10 @@ def candidates(seeds: Seeds, starts: NDArray[np.intp]) -> list[tuple[float, Floa
             if n < best and n < scores.size and scores[n] >= 0.4 * scores[best]
         ]
     found.sort(key=lambda f: -f[0])
-    # unequal pairs and triples are drowned by longer lists: the best of each comes second and third
+    # unequal pairs and triples are drowned by longer lists: the best of each comes early
     early = [next((k for k, f in enumerate(found) if len(f[1]) == n), 0) for n in (2, 3)]
-    order = [0, *sorted(set(early) - {0}), *(set(range(1, len(found))) - set(early))]
+    rest = [k for k in range(1, len(found)) if k not in early]
+    order = [0, *rest[:1], *sorted(set(early) - {0}), *rest[1:]]
     return [found[k] for k in order]
 
 
@@ -374,8 +378,9 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
     outcome = Inversion(radius=radius, scale=scale, centre=task.centre)
     for batch in _batches(seeds, plan, rng)[: plan.batches]:
         _try_lists(candidates(seeds, batch), task, counts, outcome, plan)
-        outcome.proved = bool(outcome.fits) and proved(outcome.best)
-        if outcome.proved and outcome.agreeing >= plan.polish:
+        # few photons fit anything: there a structure must also be reached from several starts
+        outcome.proved = outcome.sure = enough(outcome, plan)
+        if outcome.proved:
             break
     _fewer(outcome, counts)
     best = outcome.best
@@ -400,16 +405,26 @@ def _try_lists(
         start = _first_structure(positions, outcome.radius, outcome.scale)
         fit = polish(task, counts, start)
         outcome.starts += 1
-        if outcome.starts > 1 and abs(fit.score - outcome.reached) < AGREE:
+        before = outcome.best.score if outcome.fits else np.inf
+        outcome.offer(fit)
+        if fit.score < before + CLOSE and abs(fit.score - before) > AGREE:
+            fit = _moves(fit, counts, fit.freedom, outcome, plan.moves)
+        if abs(fit.score - before) < AGREE:
             outcome.agreeing += 1
-        elif outcome.starts == 1 or fit.score < outcome.reached:
-            outcome.reached, outcome.agreeing = fit.score, 1
-            outcome.offer(fit)
-            _moves(fit, counts, fit.freedom, outcome, plan.moves)
-        else:
-            outcome.offer(fit)
-        if outcome.agreeing >= plan.polish and proved(outcome.best):
+        elif fit.score < before:
+            outcome.agreeing = 1
+        if enough(outcome, plan):
             return
+
+
+def enough(outcome: Inversion, plan: Plan) -> bool:
+    """Return whether the best structure explains the counts and was reached as often as planned.
+
+    Pairs and triples have one list each to start from; a second way to them there is not.
+    """
+    fit = outcome.best
+    wanted = 1 if fit.structure.count <= 3 else plan.polish
+    return proved(fit) and outcome.agreeing >= wanted
 
 
 def _batches(seeds: Seeds, plan: Plan, rng: np.random.Generator) -> list[NDArray[np.intp]]:

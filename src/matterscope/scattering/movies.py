@@ -5,8 +5,8 @@ In: a stream of frames. Out: one estimate with a row per frame, its band, and ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.scattering import pictures
 from matterscope.scattering.description import REFERENCES
-from matterscope.scattering.frames import Frame
+from matterscope.scattering.frames import Frame, frame_numbers, is_own, load_frames
 from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import credible_set
 
@@ -29,26 +29,22 @@ DECISIVE = np.log(20.0)
 """A change of N between frames is reported where the odds against equality exceed 20."""
 
 
-def follow(
-    given: Input, stream: Iterable[Frame], settings: DensitySettings, call: Call
-) -> Estimate:
-    """Return N against the frame for a stack, as one estimate."""
-    rows, shares = [], []
-    for frame in stream:
-        solution = solve(frame, settings, call.rng("density", frame.index))
-        low, high = credible_set(solution.numbers, solution.posterior, 0.9)
-        rows.append(
-            {
-                "frame": frame.index,
-                "disk_number": solution.answer,
-                "low_90": low,
-                "high_90": high,
-                "proved": bool(solution.inversion and solution.inversion.proved),
-                "photons_per_pixel": solution.ready.level,
-            }
-        )
-        shares.append(solution.posterior)
-        call.progress(len(rows), frame.total, "frames")
+def follow(given: Input, settings: DensitySettings, call: Call) -> Estimate:
+    """Return N against the frame for a stack, as one estimate.
+
+    Every frame is a unit of work: it is read, answered and forgotten where it is computed, so that a stack
+    of any length takes the memory of one frame per worker, and a stopped run goes on where it was.
+    """
+    items: list[tuple[Any, dict[str, Any]]]
+    if given.path is not None and not is_own(given):
+        chosen = frame_numbers(given, settings)
+        source = replace(given, data=None)
+        items = [(source, settings.model_dump() | {"frames": f"{k}:{k + 1}:1"}) for k in chosen]
+    else:
+        items = [(frame, settings.model_dump()) for frame in load_frames(given, settings)]
+    done = call.map(answer_unit, items, "density")
+    rows = [{k: v for k, v in row.items() if k != "posterior"} for row in done]
+    shares = [row["posterior"] for row in done]
     if not rows:
         raise DataError("the stack has no frame that was asked for", where=given.source)
     table, chance = pd.DataFrame(rows), np.stack(shares)
@@ -83,6 +79,26 @@ def follow(
         )
     )
     return estimate
+
+
+def answer_unit(item: tuple[Any, dict[str, Any]], rng: np.random.Generator) -> dict[str, Any]:
+    """Answer one frame of a stack: a unit of work."""
+    from matterscope.scattering.settings import DensitySettings
+
+    source, given = item
+    settings = DensitySettings.model_validate(given)
+    frame = source if isinstance(source, Frame) else next(load_frames(source, settings))
+    solution = solve(frame, settings, rng)
+    low, high = credible_set(solution.numbers, solution.posterior, 0.9)
+    return {
+        "frame": frame.index,
+        "disk_number": solution.answer,
+        "low_90": low,
+        "high_90": high,
+        "proved": bool(solution.inversion and solution.inversion.proved),
+        "photons_per_pixel": solution.ready.level,
+        "posterior": solution.posterior,
+    }
 
 
 def change_points(chance: Floats) -> list[int]:

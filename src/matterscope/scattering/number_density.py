@@ -56,6 +56,7 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
         mask=frame.open_pixels,
         centre=frame.centre,
         name=f"{frame.name}, frame {frame.index}",
+        photons=frame.photons,
     )
     task = make_task(frame, ready, settings)
     rings = ring_averages(ready.image, ready.open_pixels, task.radius)
@@ -106,7 +107,7 @@ def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
         equal=settings.size_law == "equal",
         scatter=SCATTER[settings.size_law] or 1.0 / 3.0,
         find_centre=ready.centre_found or settings.find_centre,
-        noise=(settings.read_noise / ready.gain) ** 2,
+        noise=(settings.read_noise**2 + frame.background) / ready.gain**2,
     )
 
 
@@ -219,14 +220,16 @@ def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion,
     )
     tried = [refine(s, counts, free, steps=8, fisher=True) for s in starts]
     other = min(tried, key=lambda f: f.score)
-    better = other.score < fit.score - 2.0 and proved(other) >= inversion.proved
-    if not (better or (proved(other) and not inversion.proved)):
+    # the same structure, reached as surely: only what it explains may differ
+    rescued = proved(other) and not proved(fit)
+    if not rescued and (other.score > fit.score - 2.0 or proved(other) < proved(fit)):
         return inversion, task
     # numbers tried under the first law keep their distance from its best
     gain = fit.score - other.score
     kept = {n: replace(f, score=f.score - gain) for n, f in inversion.fits.items()}
     inversion.fits = kept | {start.count: other}
-    inversion.unseen, inversion.proved = unseen_odds(other, counts), proved(other)
+    inversion.unseen = unseen_odds(other, counts)
+    inversion.proved = inversion.proved or (rescued and inversion.sure)
     return inversion, replace(task, equal=not task.equal)
 
 

@@ -52,6 +52,7 @@ def prepare(
     mask: Mask | None = None,
     centre: tuple[float, float] | None = None,
     name: str = "",
+    photons: bool = False,
 ) -> Prepared:
     """Mask what cannot be trusted, find the centre where it is not given, and check the frame.
 
@@ -65,6 +66,8 @@ def prepare(
         Index (y, x) of q = 0.
     name : str
         Of the frame, for messages.
+    photons : bool
+        Counts are photons even where a correction made them broken numbers.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def prepare(
             )
         )
     _refuse_empty(image, open_pixels, name)
-    gain = _gain(image, open_pixels)
+    gain = 1.0 if photons else _gain(image, open_pixels)
     if gain != 1.0:
         image = image / gain
         flags.append(
@@ -141,7 +144,7 @@ def _refuse_empty(image: Floats, open_pixels: Mask, name: str) -> None:
 
 
 def _hot(image: Floats, open_pixels: Mask) -> Mask:
-    around = local_median(np.where(open_pixels, image, 0.0))
+    around = np.maximum(local_median(np.where(open_pixels, image, 0.0)), 0.0)
     # the brightest true speckle among dim neighbours stays below this by many Poisson deviations
     level = float(image[open_pixels].mean())
     limit = 12.0 * around + 8.0 * np.sqrt(around + 1.0) + 12.0 * max(level, 0.5)
@@ -196,7 +199,23 @@ def _covered(image: Floats, open_pixels: Mask) -> Mask:
         expected = np.maximum(*sides) * size[0] * size[1]
         covered |= ndimage.maximum_filter(empty & (expected > 30.0), size=size)
     # corners that no window reaches, and the half-covered rim
-    return np.asarray(ndimage.binary_dilation(covered, iterations=2) & dark, dtype=np.bool_)
+    covered = ndimage.binary_dilation(covered, iterations=2) & dark
+    return np.asarray(covered & ~_soft_edged(covered, counts), dtype=np.bool_)
+
+
+def _soft_edged(covered: Mask, counts: Floats) -> Mask:
+    """Return the dark regions whose rim is dimmer than half their surroundings: zeros of large speckles."""
+    labels, count = ndimage.label(covered)
+    soft = np.zeros_like(covered)
+    for number, place in enumerate(ndimage.find_objects(labels, count), start=1):
+        wide = tuple(slice(max(s.start - 9, 0), s.stop + 9) for s in place)
+        region = labels[wide] == number
+        rim = ndimage.binary_dilation(region, iterations=2)
+        around = ndimage.binary_dilation(rim, iterations=6)
+        near, far = counts[wide][rim & ~region], counts[wide][around & ~rim]
+        if near.size and far.size and near.mean() < 0.5 * far.mean():
+            soft[wide] |= region
+    return soft
 
 
 def _moved(values: Floats, by: int, axis: int) -> Floats:

@@ -12,6 +12,8 @@ class DensitySettings(Settings):
 
     dataset: str = option("", "Dataset inside an HDF5 or NPZ file; empty: its default.")
     mask: str = option("", "File with a mask of the frame's shape; other than 0 means measured.")
+    dark: str = option("", "File with a dark frame; it is subtracted and its noise is counted.")
+    flat: str = option("", "File with a flat field; frames are divided by it, its mean set to 1.")
     centre_y: float | None = option(None, "Row of q = 0; empty: found.", units="px")
     centre_x: float | None = option(None, "Column of q = 0; empty: found.", units="px")
     find_centre: bool = option(False, "Refine the centre also where it is given.")
@@ -26,6 +28,7 @@ class DensitySettings(Settings):
         "Illuminated area, needed for a density, in nm² (or the square of the file's length unit).",
         gt=0,
     )
+    area_error: float = option(0.0, "Relative standard error of the illuminated area.", ge=0, lt=1)
     width: float | None = option(
         None,
         "Largest width of the illuminated area; empty: from the area, else half the field.",

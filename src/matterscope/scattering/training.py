@@ -18,15 +18,16 @@ from matterscope.core.files import sha256_of
 from matterscope.learn.calibration import bootstrap, expected_calibration_error, fit_temperature
 from matterscope.scattering import pictures
 from matterscope.scattering.classification import Classifier, save_classifier
-from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.disks import EQUAL_LAWS, Recipe, place
 from matterscope.scattering.features import describe_pattern
+from matterscope.scattering.levelling import Task
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 
 if TYPE_CHECKING:
     from matterscope.scattering.settings import TrainSettings
 
 Floats = NDArray[np.float64]
-MEMBERS = 2
+MEMBERS = 3
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def example(item: tuple[int, dict[str, Any]], rng: np.random.Generator) -> dict[
     line = Beamline(true, photons=photons, beam_stop=given["hole"])
     disks = place(n, Recipe(given["box"], given["radius"], given["law"]), rng)
     shot = detect(intensity(disks, line, given["box"], given.get("engine", "analytic")), line, rng)
-    vector = describe_pattern(shot.counts, shot.open_pixels, true.radius())
+    task = Task(shot.counts, shot.open_pixels, true.origin, equal=given["law"] in EQUAL_LAWS)
+    vector = describe_pattern(task)
     return {"features": vector.astype(np.float32), "photons": photons}
 
 
