@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from matterscope import materials
@@ -101,3 +102,10 @@ def test_the_audit_finds_negative_u_in_the_four_levels(tmp_path):
     found = materials.audit(path).tables["findings"]
     assert found["rule"].tolist() == ["levels out of order"]
     assert found["line"].tolist() == [4]
+
+
+def test_the_table_is_written_with_names(table, tmp_path):
+    answer = materials.convert(table, artifacts=tmp_path / "made")
+    written = pd.read_csv(tmp_path / "made" / answer.diagnostics["artifacts"][0]["path"])
+    assert list(written.columns[:4]) == ["host", "impurity", "site", TARGETS[0]]
+    assert np.allclose(written[TARGETS[0]], read_halides(table)[TARGETS[0]])

@@ -20,6 +20,7 @@ from matterscope.core.pictures import Panel, Picture, bars
 from matterscope.materials.alloy_tables import AlloyTable, read_alloys
 from matterscope.materials.auditing import REFERENCES
 from matterscope.materials.findings import as_frame
+from matterscope.materials.halide_impurities import holds_halides
 from matterscope.materials.settings import ConvertSettings
 from matterscope.materials.training import holds_levels
 
@@ -30,6 +31,8 @@ def convert_table(inputs: list[Input], settings: ConvertSettings, call: Call) ->
         raise ConfigError("materials convert needs a table", hint="give TABLE")
     if all(i.path is not None and holds_levels(i.path) for i in inputs):
         return [levels_converted(given, settings, call) for given in inputs]
+    if all(i.path is not None and holds_halides(i.path) for i in inputs):
+        return [halides_converted(given, settings, call) for given in inputs]
     table = read_alloys(inputs, renormalise=settings.renormalise)
     answer = Estimate(
         "materials convert", InputRef(table.source, "", "+".join(i.sha256 for i in inputs))
@@ -59,6 +62,24 @@ def levels_converted(given: Input, settings: ConvertSettings, call: Call) -> Est
     answer.diagnostics["layout"] = table.layout
     frame = table.pairs if len(table.pairs) else table.defects
     return written(answer, frame, f"{Path(given.source).stem}-levels", settings, call)
+
+
+def halides_converted(given: Input, settings: ConvertSettings, call: Call) -> Estimate:
+    """Return the estimate of the header-less table of impurities in halide perovskites."""
+    from matterscope.materials.halide_impurities import DESCRIPTORS, read_halides
+
+    assert given.path is not None
+    frame = read_halides(given.path)
+    answer = Estimate("materials convert", given.ref)
+    answer.flag("table-read-as", "columns are named by their place; the site (lead) is inferred")
+    order = [
+        "host",
+        "impurity",
+        "site",
+        *(c for c in frame if c not in DESCRIPTORS and c != "line"),
+    ]
+    kept = frame[[*dict.fromkeys(order), *DESCRIPTORS]]
+    return written(answer, kept, f"{Path(given.source).stem}-levels", settings, call)
 
 
 def alloy_frame(table: AlloyTable) -> pd.DataFrame:
