@@ -40,7 +40,8 @@ def parity_picture(predictions: pd.DataFrame) -> Picture:
     low = float(min(predictions["truth"].min(), predictions["value"].min())) - 0.3
     high = float(max(predictions["truth"].max(), predictions["value"].max())) + 0.3
     layers: list[Layer] = [line([low, high], [low, high], "equal", "reference")]
-    layers.append(_parity_points(predictions[rest], "other hosts", "muted"))
+    if rest.any():
+        layers.append(_parity_points(predictions[rest], "other hosts", "muted"))
     layers += [
         _parity_points(predictions[predictions["host"] == h], str(h), f"series{i}")
         for i, h in enumerate(worst)
