@@ -176,6 +176,13 @@ def test_clean_frames_lose_no_pixel(struck):
         ("a b\n" + "".join(f"{(600 + i) * 1e-9} {i}\n" for i in range(30)), "wavelength", "metres"),
         ("".join(f"{2.2 - 0.01 * i}\t{i}\n" for i in range(30)), "energy", "eV"),
         ("".join(f"{700 - i};{i};{i + 1}\n" for i in range(30)), "wavelength", "descending"),
+        (
+            "wavenumber (cm-1),counts\n" + "".join(f"{13500 + i},{i}\n" for i in range(30)),
+            "energy",
+            "1/cm",
+        ),
+        ("E (meV)\tI\n" + "".join(f"{1352 + i}\t{i}\n" for i in range(30)), "energy", "meV"),
+        ("x_um;y\n" + "".join(f"{0.6 + i / 1e3};{i}\n" for i in range(30)), "wavelength", "µm"),
     ],
 )
 def test_columns_are_told_by_their_range(tmp_path, text, axis, flag):
@@ -188,6 +195,8 @@ def test_columns_are_told_by_their_range(tmp_path, text, axis, flag):
     assert np.all(np.diff(data[axis].values) > 0)
     if flag:
         assert any(flag in f for f in data.attrs["flags"])
+    middle = float(np.median(data[axis]))
+    assert 1 < middle < 3 if axis == "energy" else 590 < middle < 710
 
 
 @pytest.mark.parametrize("cut", [100, 3000, 4100, 20000])

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from matterscope.physics.lineshapes import FWHM_OF_SIGMA, pixel_voigt, voigt, voigt_width
 
 Floats = NDArray[np.float64]
-SHARES = np.array([0.0, 0.15, 0.35, 0.55, 0.75, 0.9, 1.0])
-"""Lorentzian shares of the full width that are looked at."""
-SHARE_PRIOR = np.array([0.3, 0.08, 0.08, 0.08, 0.08, 0.08, 0.3])
-"""A line is purely homogeneous, purely inhomogeneous or anything between, each about a third."""
-STEPS = 22
-"""Widths of one pass of the grid."""
+PURE = 0.3
+"""Prior probability of a purely Gaussian line, and of a purely Lorentzian one; the rest is between."""
+STEPS = (22, 9)
+"""Widths and Lorentzian shares of one pass of the grid."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,27 @@ def _solve(pixels: Pixels, width: Floats, share: Floats) -> tuple[Floats, Floats
     return logs, found, roots * np.sqrt(pixels.misfit)
 
 
-def _grid(pixels: Pixels, widths: Floats) -> tuple[Floats, ...]:
-    width, share = (g.ravel() for g in np.meshgrid(widths, SHARES, indexing="ij"))
+def _prior(shares: Floats) -> Floats:
+    """Return the prior weights of Lorentzian shares: even between, with a lump at either end."""
+    weight = (1 - 2 * PURE) * np.gradient(shares)
+    weight[shares <= 0] = PURE
+    weight[shares >= 1] = PURE
+    return weight
+
+
+def _grid(pixels: Pixels, widths: Floats, shares: Floats) -> tuple[Floats, ...]:
+    width, share = (g.ravel() for g in np.meshgrid(widths, shares, indexing="ij"))
     logs, found, roots = _solve(pixels, width, share)
     narrowest = np.hypot(FWHM_OF_SIGMA * pixels.fixed, np.median(np.diff(pixels.edges)))
-    logs = logs + np.log(np.tile(SHARE_PRIOR, widths.size)) - np.log(width + narrowest)
+    logs = logs + np.log(np.tile(_prior(shares), widths.size)) - np.log(width + narrowest)
     return width, share, logs, found, roots
+
+
+def _likely(logs: Floats, grid: Floats) -> tuple[float, float, bool]:
+    """Return the stretch of a grid that holds what is likely, and whether that is most of it."""
+    kept = np.flatnonzero(logs > logs.max() - 10)
+    first, last = max(kept[0] - 1, 0), min(kept[-1] + 1, grid.size - 1)
+    return float(grid[first]), float(grid[last]), last - first > 0.5 * grid.size
 
 
 def draw_line(pixels: Pixels, observed: float, rng: np.random.Generator, n: int = 2000) -> Draws:
@@ -124,23 +137,27 @@ def draw_line(pixels: Pixels, observed: float, rng: np.random.Generator, n: int 
     """
     step = float(np.median(np.diff(pixels.edges)))
     low, high = 0.02 * step, 2.5 * max(observed, 2 * step)
-    for _ in range(4):
-        widths = np.linspace(low, high, STEPS)
-        width, share, logs, found, roots = _grid(pixels, widths)
-        along = logs.reshape(STEPS, -1).max(axis=1)
-        kept = np.flatnonzero(along > along.max() - 10)
-        first, last = max(kept[0] - 1, 0), min(kept[-1] + 1, STEPS - 1)
-        wide_enough = last < STEPS - 1 or high >= pixels.edges[-1] - pixels.edges[0]
-        if wide_enough and last - first > 0.5 * STEPS:
+    least, most = 0.0, 1.0
+    for _ in range(5):
+        widths, shares = np.linspace(low, high, STEPS[0]), np.linspace(least, most, STEPS[1])
+        width, share, logs, found, roots = _grid(pixels, widths, shares)
+        table = logs.reshape(STEPS)
+        low, end, wide = _likely(table.max(axis=1), widths)
+        least, most, broad = _likely(table.max(axis=0), shares)
+        if end >= high and high < pixels.edges[-1] - pixels.edges[0]:
+            high, wide = 2 * high, False
+            continue
+        high = end
+        if wide and broad:
             break
-        low = float(widths[first])
-        high = float(widths[last]) if wide_enough else 2 * high
     weight = np.exp(logs - logs.max())
     k = rng.choice(weight.size, n, p=weight / weight.sum())
     unit = np.einsum("nij,nj->ni", roots[k], rng.standard_normal((n, 4)))
     linear = found[k] + unit
-    spread = (widths[1] - widths[0]) * rng.uniform(-0.5, 0.5, n)
-    sigma, lorentz = widths_of(np.maximum(width[k] + spread, low), share[k])
+    blur = rng.uniform(-0.5, 0.5, (2, n)) * [[widths[1] - widths[0]], [shares[1] - shares[0]]]
+    pure = (share[k] <= 0) | (share[k] >= 1)
+    shared = np.where(pure, share[k], np.clip(share[k] + blur[1], 0, 1))
+    sigma, lorentz = widths_of(np.maximum(width[k] + blur[0], 0.02 * step), shared)
     area = np.maximum(linear[:, 0], 1e-3)
     top = int(np.argmax(logs))
     best_sigma, best_lorentz = widths_of(width[top], share[top])

@@ -226,7 +226,7 @@ def _answer_share(estimate: Estimate, share: Share, settings: SpectrumSettings, 
         estimate.flag("broad-band", why, "cool the sample")
         return
     draws = share.debye_waller
-    factors = -np.log(np.clip(draws, 1e-6, 1))
+    factors = np.abs(np.log(np.clip(draws, 1e-6, 1)))
     q = estimate.quantities
     if share.bound:
         upper = [Interval(level, None, float(np.quantile(draws, level))) for level in call.levels]

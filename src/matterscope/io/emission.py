@@ -1,7 +1,7 @@
 """Photoluminescence spectra as text columns or NPZ: wavelength or energy, then one or more frames.
 
 In: CSV, TSV, ASCII or .npz. Out: one `emission` measurement; the axis' unit is read from its name or
-told from its range (metres, nm, eV), and every conversion is named in a flag.
+told from its range (metres, nm, keV, eV), and every conversion is named in a flag.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
+from matterscope.core.units import HC
 from matterscope.io.limits import MAX_TEXT_BYTES, check_npz, declared
 
 Floats = NDArray[np.float64]
@@ -23,7 +24,18 @@ CORE_LOSS = re.compile(
     r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|x?anes|xas|x?afs|exafs|i0|itrans|ifluor|xdac|mrcat|bragg\w*)\b",
     re.I,
 )
-WAVELENGTH = re.compile(r"wave|lambda|\bnm\b|λ", re.I)
+WAVELENGTH = re.compile(r"wave|lambda|\bnm\b|λ|cm-1|cm⁻¹|1/cm", re.I)
+UNITS: tuple[tuple[str, str, str, float], ...] = (
+    # pattern in the name of the first column, unit, axis, eV or nm per unit
+    (r"cm-1|cm\^-1|cm⁻¹|1/cm|wave ?number", "1/cm", "energy", 1e-7 * HC),
+    (r"\bmeV\b", "meV", "energy", 1e-3),
+    (r"\bkeV\b", "keV", "energy", 1e3),
+    (r"\bTHz\b", "THz", "energy", HC / 299_792.458),
+    (r"\b[uµμ]m\b|micron", "µm", "wavelength", 1e3),
+    (r"Å|angstrom", "Å", "wavelength", 0.1),
+    (r"\bnm\b", "nm", "wavelength", 1.0),
+    (r"\beV\b", "eV", "energy", 1.0),
+)
 MAX_PLAIN_AXIS = 2000.0
 """Photoluminescence ends near 2000 nm where nothing says what the axis is."""
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?$")
@@ -88,26 +100,42 @@ def _npz(path: Path) -> xr.Dataset:
     return _emission(values, np.atleast_2d(counts), axis, path)
 
 
-def _emission(axis: Floats, frames: Floats, title: str, path: Path) -> xr.Dataset:
-    flags = []
+def _physical(axis: Floats, title: str, path: Path) -> tuple[Floats, str, list[str]]:
+    """Return the axis in nm or eV, its name, and what was converted or assumed."""
+    first = re.split(r"[,;\t]", title.lstrip("#%; "))[0].replace("_", " ")
     middle = float(np.nanmedian(np.abs(axis)))
-    # told by range: 0.3–8 eV, 150–20 000 nm, metres
+    for pattern, unit, name, factor in UNITS:
+        found = re.search(pattern, first, re.I if "number" in pattern else 0)
+        low, high = (0.15, 15) if name == "energy" else (80, 2e4)
+        # a unit that contradicts the numbers is the mistake of an export: the range decides
+        if found and low < middle * factor < high:
+            flags = [] if factor == 1 else [f"the axis was in {unit}; it is converted"]
+            return factor * axis, name, flags
+    # told by range: 0.15–15 eV, 15–20 000 nm, metres
     if middle < 1e-4:
-        axis, name = 1e9 * axis, "wavelength"
-        flags.append("wavelengths were in metres; they are converted to nm")
-    elif middle < 0.15:
-        axis, name = 1e3 * axis, "energy"
-        flags.append("the axis was taken as keV")
-    elif middle < 15:
-        name = "energy"
-        if "eV" not in title and "energy" not in title.lower():
-            flags.append("the axis was taken as energy in eV, from its range")
-    elif middle < 2e4:
-        name = "wavelength"
-    else:
-        raise ReadError(
-            "the axis is no wavelength and no energy", where=str(path), got=f"about {middle:g}"
+        return (
+            1e9 * axis,
+            "wavelength",
+            ["wavelengths were in metres; they are converted to nm"],
         )
+    if middle < 0.15:
+        return 1e3 * axis, "energy", ["the axis was taken as keV"]
+    if middle < 15:
+        told = "eV" in title or "energy" in title.lower()
+        return (
+            axis,
+            "energy",
+            [] if told else ["the axis was taken as energy in eV, from its range"],
+        )
+    if middle < 2e4:
+        return axis, "wavelength", []
+    raise ReadError(
+        "the axis is no wavelength and no energy", where=str(path), got=f"about {middle:g}"
+    )
+
+
+def _emission(axis: Floats, frames: Floats, title: str, path: Path) -> xr.Dataset:
+    axis, name, flags = _physical(axis, title, path)
     if np.all(np.diff(axis) < 0):
         flags.append(f"the {name} axis was descending; it was turned round")
     order = np.argsort(axis, kind="stable")
