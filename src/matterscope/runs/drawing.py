@@ -94,7 +94,16 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
         axes.set_aspect("equal")
     handles, labels = axes.get_legend_handles_labels()
     if labels and labels != [panel.y_label]:
-        axes.legend(handles, labels, loc="best", handlelength=1.6, labelspacing=0.3)
+        # dark text on a dark image cannot be read: there the legend has its own ground
+        axes.legend(
+            handles,
+            labels,
+            loc="best",
+            handlelength=1.6,
+            labelspacing=0.3,
+            frameon=bool(axes.images),
+            framealpha=0.85,
+        )
 
 
 def _power(value: float, _: Any = None) -> str:
