@@ -45,6 +45,11 @@ def test_a_host_that_is_not_tabulated_asks_for_gap_and_lattice():
     assert answer.tables["levels"]["value"].notna().all()
 
 
+def test_an_alloy_is_answered_by_its_end_members():
+    with pytest.raises(DataError, match="end members"):
+        materials.levels(host=("CdSe0.5Te0.5",), impurity=("Cu",))
+
+
 def test_without_site_all_sites_are_answered():
     answers = materials.levels(host=("GaAs",), impurity=("Zn",))
     assert len(answers) == 5

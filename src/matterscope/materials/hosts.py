@@ -88,6 +88,7 @@ def find_host(
             f"'{name}' is not a 1:1 binary or an element",
             where=where,
             expected="a zinc-blende or diamond host such as CdTe or Si",
+            hint="an alloy lies between its end members: ask for each of them",
         )
     own = (known or {}).get(name, (None, None))
     gap, lattice = host_table().get(name, (None, None))
