@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.learn.domain import Domain
-from matterscope.learn.ensembles import Ensemble
-from matterscope.learn.kernelridge import KernelRidge
-from matterscope.learn.networks import Network
 from matterscope.learn.persist import Arrays, nested, prefixed
 from matterscope.physics.curves import gaussian_smooth
 from matterscope.spectra.alignment import WINDOWS, aligned_shape
-from matterscope.spectra.features import Nuisance, perturb
+from matterscope.spectra.experts import Experts
+from matterscope.spectra.instruments import Instrument, fine_shapes, observe
+from matterscope.spectra.trainingsets import COORDINATIONS
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call
@@ -30,8 +29,6 @@ Floats = NDArray[np.float64]
 FAMILY = "aligned"
 DRAWS = 24
 """Nuisance draws per spectrum: the answer is their mean, their spread joins the uncertainty."""
-ALIGNMENT = 1.0
-"""eV; standard deviation of E½ between theory and a measurement of the same atoms."""
 BROADENINGS = (0.5, 0.8, 1.1, 1.5)
 """eV; Gaussian widths tried for spectra that are sharper than theory (HERFD)."""
 CALIBRATION_GRID = np.linspace(0.0, 1.0, 401)
@@ -43,18 +40,33 @@ class Calibration:
 
     temperature: dict[str, float]
     floor: float
-    """Å; added in quadrature to the spread of the ensemble."""
+    """Å; added in quadrature to the disagreement of the experts."""
+    centres: Floats
+    """Å; mean bond of each coordination: doubt about the class is doubt about the bond."""
     scores: dict[str, Floats]
-    """Coordination ("2" … "6", "all") → quantiles of |y − ŷ|/σ̂ on `CALIBRATION_GRID`."""
+    """True coordination ("2" … "6", "all") → quantiles of |y − ŷ|/σ̂ on `CALIBRATION_GRID`."""
+    factor: Floats
+    """By which their mixture is scaled, on `CALIBRATION_GRID`, so that the pooled coverage is nominal."""
     shell_threshold: float
     """Probability of an oxygen shell below which the answer is refused."""
     doubt_threshold: float
-    """Disagreement of the members (Å) above which it is refused."""
+    """Disagreement of the experts (Å) above which it is flagged."""
 
-    def half_width(self, sigma: float, category: str, level: float) -> float:
-        """Return the half width (Å) of the interval at `level`."""
-        table = self.scores.get(category, self.scores["all"])
-        return float(np.interp(level, CALIBRATION_GRID, table)) * sigma
+    def widths(self, shares: Floats, spread: Floats) -> Floats:
+        """Return σ̂ (Å) from tempered class probabilities (n, k) and the disagreement (n,)."""
+        middle = shares @ self.centres
+        between = shares @ self.centres**2 - middle**2
+        return np.asarray(np.sqrt(spread**2 + self.floor**2 + np.maximum(between, 0.0)))
+
+    def by_class(self) -> Floats:
+        """Return the quantiles of every coordination (k, grid)."""
+        return np.array([self.scores.get(str(c), self.scores["all"]) for c in COORDINATIONS])
+
+    def half_widths(self, shares: Floats, spread: Floats, level: float) -> Floats:
+        """Return half widths (Å) of the intervals at `level`."""
+        tables = [float(np.interp(level, CALIBRATION_GRID, t)) for t in self.by_class()]
+        factor = float(np.interp(level, CALIBRATION_GRID, self.factor))
+        return np.asarray(self.widths(shares, spread) * (shares @ np.array(tables)) * factor)
 
     def temper(self, name: str, probabilities: Floats) -> Floats:
         """Return probabilities sharpened or softened by the temperature of the head."""
@@ -66,7 +78,9 @@ class Calibration:
         return {
             "temperature": self.temperature,
             "floor": self.floor,
+            "centres": self.centres.tolist(),
             "scores": {k: [round(float(x), 5) for x in v] for k, v in self.scores.items()},
+            "factor": [round(float(x), 5) for x in self.factor],
             "shell_threshold": self.shell_threshold,
             "doubt_threshold": self.doubt_threshold,
         }
@@ -78,7 +92,9 @@ class Calibration:
         return cls(
             entry["temperature"],
             float(entry["floor"]),
+            np.array(entry["centres"]),
             scores,
+            np.array(entry["factor"]),
             float(entry["shell_threshold"]),
             float(entry["doubt_threshold"]),
         )
@@ -86,72 +102,34 @@ class Calibration:
 
 @dataclass
 class WindowModel:
-    """The ensemble, domain and calibration for one window."""
+    """Experts, domain and calibration for one window."""
 
     window: str
-    ensemble: Ensemble
+    experts: Experts
     domain: Domain
     calibration: Calibration
     population_mean: Floats
     population_low: Floats
     population_high: Floats
-    machine: KernelRidge | None = None
-    """Unlike partner of the networks; only in models made on the spot (it keeps training spectra)."""
-
-    def predict(self, rows: NDArray[np.float32]) -> dict[str, tuple[Floats, Floats]]:
-        """Return per head (mean, disagreement) of networks and kernel machine together."""
-        return joined(self.ensemble, self.machine, rows)
 
     def pack(self) -> tuple[Arrays, dict[str, Any]]:
         """Return arrays and JSON data to be stored."""
-        arrays = prefixed(self.domain.as_arrays(), "domain")
-        for k, member in enumerate(self.ensemble.members):
-            arrays |= prefixed(member.as_arrays(), f"member{k}")
+        arrays, members = self.experts.pack()
+        arrays |= prefixed(self.domain.as_arrays(), "domain")
         band = np.stack([self.population_mean, self.population_low, self.population_high])
         arrays["population"] = band.astype(np.float32)
-        if self.machine is not None:
-            arrays |= prefixed(self.machine.as_arrays(), "machine")
-        members = [m.as_json() for m in self.ensemble.members]
         return arrays, {"members": members, "calibration": self.calibration.as_json()}
 
     @classmethod
     def unpack(cls, window: str, arrays: Arrays, meta: dict[str, Any]) -> WindowModel:
         """Return the model that was stored."""
-        members = tuple(
-            Network.rebuild(nested(arrays, f"member{k}"), m) for k, m in enumerate(meta["members"])
-        )
-        band = arrays["population"].astype(float)
-        machine = nested(arrays, "machine")
         return cls(
             window,
-            Ensemble(members),
+            Experts.unpack(arrays, meta["members"]),
             Domain.rebuild(nested(arrays, "domain")),
             Calibration.from_json(meta["calibration"]),
-            band[0],
-            band[1],
-            band[2],
-            KernelRidge.rebuild(machine) if machine else None,
+            *arrays["population"].astype(float),
         )
-
-
-def joined(
-    ensemble: Ensemble, machine: KernelRidge | None, rows: NDArray[np.float32]
-) -> dict[str, tuple[Floats, Floats]]:
-    """Return the mean of networks and machine: unlike models err differently.
-
-    Half of their distance joins the networks' own disagreement on the bond.
-    """
-    found = ensemble.predict(rows)
-    if machine is None:
-        return found
-    chances, bonds = machine.predict(rows)
-    share, doubt = found["coordination"]
-    bond, spread = found["bond"]
-    apart = np.abs(bond - bonds) / 2
-    return found | {
-        "coordination": ((share + chances) / 2, doubt),
-        "bond": ((bond + bonds) / 2, np.hypot(spread, apart)),
-    }
 
 
 @dataclass
@@ -164,8 +142,8 @@ class Answer:
     coordination: Floats
     """Probabilities of CN 2 … 6."""
     bond: float
-    sigma: float
-    category: str
+    spread: float
+    """Å; disagreement of the experts and spread over the draws."""
     valence: Floats
     """Probabilities of oxidation state 1 … 3."""
     shell: float
@@ -185,35 +163,34 @@ def window_for(seen: Examined, available: dict[str, WindowModel]) -> str:
     return max(fitting, key=lambda w: float(WINDOWS[w][-1]), default="")
 
 
-def answer(seen: Examined, model: WindowModel, call: Call, nuisance: Nuisance | None) -> Answer:
-    """Return the model's answer for one examined spectrum, nuisances marginalised.
+def answer(seen: Examined, model: WindowModel, call: Call, instrument: Instrument | None) -> Answer:
+    """Return the model's answer for one examined spectrum, what the instrument may have done marginalised.
 
-    Theory and instrument place E½ on the same atoms differently by about 1 eV and differ in width; the
-    draws carry both into the answer, and the domain is judged at the width that suits it best.
+    The draws carry the unknown width, slope, self-absorption and alignment into the answer; the domain is
+    judged at the width that suits it best.
     """
     assert seen.normalised is not None
     energy, mu = seen.normalised.energy, seen.normalised.mu
     shape, position = aligned_shape(energy, mu, model.window, seen.position)
     shape = _filled(shape)
-    rows = shape[None, :].astype(np.float32)
+    rows = shape[None, :]
     probes = rows
-    if nuisance is not None:
-        rng = call.rng("nuisance")
-        offsets = position + rng.normal(0.0, ALIGNMENT, DRAWS)
-        moved = np.array([np.interp(o + WINDOWS[model.window], energy, mu) for o in offsets])
-        rows = np.concatenate([rows, perturb(moved, rng, model.window, nuisance)])
-        widths = [w for w in BROADENINGS if w <= 1.5 * nuisance.broadening]
+    if instrument is not None:
+        near = energy >= seen.position - 30.0
+        fine = fine_shapes(energy[None, near], mu[None, near])
+        draws = observe(
+            np.repeat(fine, DRAWS, axis=0), call.rng("instrument"), model.window, instrument
+        )
+        rows = np.concatenate([rows, draws])
         broad = [
             aligned_shape(energy, gaussian_smooth(energy, mu, w), model.window, seen.position)[0]
-            for w in widths
+            for w in BROADENINGS
         ]
         probes = np.array([shape, *[_filled(b) for b in broad]], dtype=np.float32)
-    found = model.predict(rows)
-    calibration = model.calibration
+    found = model.experts.predict(rows)
     bond, spread = found["bond"]
-    coordination = calibration.temper("coordination", found["coordination"][0].mean(axis=0))
-    valence = calibration.temper("valence", found["valence"][0].mean(axis=0))
-    variance = float(np.mean(spread**2) + np.var(bond) + calibration.floor**2)
+    coordination = model.calibration.temper("coordination", found["coordination"][0].mean(axis=0))
+    valence = model.calibration.temper("valence", found["valence"][0].mean(axis=0))
     residual, distance = model.domain.percentiles(probes)
     best = int(np.argmin(np.maximum(residual, distance)))
     return Answer(
@@ -222,8 +199,7 @@ def answer(seen: Examined, model: WindowModel, call: Call, nuisance: Nuisance | 
         position,
         coordination,
         float(bond.mean()),
-        float(np.sqrt(variance)),
-        str(int(np.argmax(coordination)) + 2),
+        float(np.sqrt(np.mean(spread**2) + np.var(bond))),
         valence,
         float(found["shell"][0][:, 1].mean()),
         float(residual[best]),

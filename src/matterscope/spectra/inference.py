@@ -18,7 +18,7 @@ from matterscope.io.reading import measurements
 from matterscope.learn.persist import nested
 from matterscope.spectra.aligned import Answer, WindowModel, answer, window_for
 from matterscope.spectra.alignment import WINDOWS
-from matterscope.spectra.features import Nuisance
+from matterscope.spectra.instruments import Instrument
 from matterscope.spectra.models import PREDICTORS, Model, choose
 from matterscope.spectra.quality import SEVERE, Examined, examine_all, is_simulated, verdict_of
 from matterscope.spectra.series import compare_series
@@ -31,8 +31,19 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 ASKED = {"coordination_number": "1", "bond_length": "Å", "oxidation_state": "1"}
-MEASURED = Nuisance(broadening=1.0, sharpening=0.0, slope=0.03, self_absorption=(-0.01, 0.04))
-"""What may stand between a measured spectrum and its true shape; theory is broader than HERFD."""
+MEASURED = Instrument(
+    gaussian=1.0,
+    core_hole=(0.0, 0.3),
+    slope=0.03,
+    self_absorption=(-0.01, 0.04),
+    noise=0.0,
+    shake_down=0.0,
+    discrepancy=0.0,
+    pre_edge=0.0,
+    alignment=1.0,
+)
+"""What may stand between a measured spectrum and the computed one of the same atoms; theory is broader than
+HERFD, and places E½ differently by about 1 eV."""
 FAR = 1.0
 """Percentile of the training population beyond which an answer is refused (1 is its edge)."""
 NEAR = 0.975
@@ -171,8 +182,8 @@ def _aligned(
         )
         return _refuse(estimate, message)
     simulated = is_simulated(seen.dataset)
-    nuisance = MEASURED if settings.marginalise else None
-    found = answer(seen, available[window], call, nuisance)
+    instrument = MEASURED if settings.marginalise else None
+    found = answer(seen, available[window], call, instrument)
     estimate.diagnostics |= {
         "window": window,
         "shell_probability": found.shell,
@@ -229,7 +240,7 @@ def _gates(
         message = "The shape, as measured, lies at the rim of what the model was trained on."
         estimate.flag("rim_of_training", message, "treat the answer with care")
     if found.disagreement > 2 * model.calibration.doubt_threshold:
-        message = f"The members of the ensemble disagree by {found.disagreement:.3f} Å."
+        message = f"The experts disagree by {found.disagreement:.3f} Å."
         estimate.flag(
             "members_disagree", message, "treat the answer with care; another edge would help"
         )
@@ -254,7 +265,7 @@ def _quantities(estimate: Estimate, found: Answer, model: WindowModel, call: Cal
     shares = {str(c): float(p) for c, p in zip(COORDINATIONS, found.coordination, strict=True)}
     intervals = []
     for level in call.levels:
-        half = model.calibration.half_width(found.sigma, found.category, level)
+        half = half_width(found, model, level)
         intervals.append(Interval(level, found.bond - half, found.bond + half))
     mean = float(sum((k + 1) * p for k, p in enumerate(found.valence)))
     states = {str(k + 1): float(p) for k, p in enumerate(found.valence)}
@@ -263,11 +274,17 @@ def _quantities(estimate: Estimate, found: Answer, model: WindowModel, call: Cal
         "bond_length": Quantity(
             found.bond,
             "Å",
-            sigma=model.calibration.half_width(found.sigma, found.category, 0.683),
+            sigma=half_width(found, model, 0.683),
             intervals=tuple(intervals),
         ),
         "oxidation_state": Quantity(mean, "1", probabilities=states),
     }
+
+
+def half_width(found: Answer, model: WindowModel, level: float) -> float:
+    """Return the half width (Å) of the bond's interval."""
+    spread = np.array([found.spread])
+    return float(model.calibration.half_widths(found.coordination[None, :], spread, level)[0])
 
 
 def _picture(found: Answer, model: WindowModel, refused: bool) -> Picture:

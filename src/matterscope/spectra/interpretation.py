@@ -21,7 +21,7 @@ from matterscope.core.pictures import Panel, Picture, band, bars, line, mark
 from matterscope.io.reading import measurements
 from matterscope.spectra.aligned import Answer, WindowModel, answer, window_for
 from matterscope.spectra.alignment import WINDOWS
-from matterscope.spectra.inference import MEASURED, windows_of
+from matterscope.spectra.inference import MEASURED, half_width, windows_of
 from matterscope.spectra.models import choose
 from matterscope.spectra.quality import SEVERE, Examined, examine_all
 from matterscope.spectra.trainingsets import COORDINATIONS, TrainingSet, load_set
@@ -70,7 +70,7 @@ def _explain(
     fitted = windows_of(model)[window]
     found = answer(seen, fitted, call, MEASURED)
     table = occlusion(found, fitted, settings.width)
-    half = fitted.calibration.half_width(found.sigma, found.category, 0.9)
+    half = half_width(found, fitted, 0.9)
     estimate.quantities["bond_length"] = Quantity(
         found.bond, "Å", intervals=(Interval(0.9, found.bond - half, found.bond + half),)
     )
@@ -111,7 +111,7 @@ def occlusion(found: Answer, model: WindowModel, width: float) -> pd.DataFrame:
     for k, (low, high) in enumerate(pairs, 1):
         inside = (grid >= low) & (grid < high)
         rows[k, inside] = model.population_mean[inside]
-    outcome = model.ensemble.predict(rows.astype(np.float32))
+    outcome = model.experts.predict(rows)
     bond, share = outcome["bond"][0], outcome["coordination"][0]
     best = int(np.argmax(found.coordination))
     frame = pd.DataFrame(

@@ -164,14 +164,16 @@ class TrainSettings(Settings):
     members: int = option(4, "Networks in the ensemble.", ge=1, le=50)
     epochs: int = option(60, "Passes through the training set.", ge=1, le=2000)
     nuisances: float = option(
-        0.5,
-        "Share of training samples seen through random width, slope and self-absorption.",
+        0.7,
+        "Share of training samples seen through random instruments: width, slope, step, noise, self-absorption.",
         ge=0,
         le=1,
     )
-    kernels: bool = option(
-        True,
-        "Let a kernel machine answer beside the networks; it keeps the training spectra, so no model that ships has one.",
+    anchors: int = option(
+        3000,
+        "Anchors of the kernel machines that answer beside the networks; 0 leaves them out.",
+        ge=0,
+        le=20_000,
     )
     stress: bool = option(
         True,
