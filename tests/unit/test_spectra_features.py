@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from matterscope.spectra.alignment import WINDOWS
-from matterscope.spectra.features import DISTORTIONS, FEATURES, Nuisance, distort, perturb
+from matterscope.spectra.features import DISTORTIONS, FEATURES, distort
 from matterscope.spectra.featurization import describe, recommend
 
 GRID = WINDOWS["narrow"]
@@ -44,14 +44,6 @@ def test_every_description_is_finite_and_one_row_a_spectrum(name: str) -> None:
     found = FEATURES[name](SHAPES, GRID)
     assert found.shape[0] == 3
     assert np.isfinite(found).all()
-
-
-def test_no_nuisance_leaves_the_shape_alone() -> None:
-    nothing = Nuisance(
-        broadening=0.0, sharpening=0.0, scale=0.0, slope=0.0, self_absorption=(0.0, 0.0)
-    )
-    seen = perturb(SHAPES, np.random.default_rng(0), "narrow", nothing)
-    np.testing.assert_allclose(seen, SHAPES, atol=1e-6)
 
 
 def test_self_absorption_keeps_zero_and_the_edge_step() -> None:

@@ -1,24 +1,20 @@
-"""Features: what of an aligned shape a model sees, and the nuisances it must see through.
+"""Features: what of an aligned shape a model sees, and the single distortions it is tried on.
 
-In: aligned shapes (n, m) on a stated window. Out: feature tables, and shapes as another instrument,
-another sample thickness or another normalisation would have shown them.
+In: aligned shapes (n, m) on a stated window. Out: feature tables, and spectra with one thing done to them
+that instruments, thick samples or a wrong normalisation do (`instruments` draws them all together).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.physics.curves import cumulative_shape, gaussian_smooth
-from matterscope.spectra.alignment import WINDOWS
 
 Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 
 def raw(shapes: Floats, grid: Floats) -> Floats:
@@ -89,65 +85,6 @@ FEATURES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "peaks": peaks,
 }
 """Name → function of (shapes, grid in eV)."""
-
-
-@dataclass(frozen=True)
-class Nuisance:
-    """What an instrument may do to a spectrum: bounds of one random draw."""
-
-    broadening: float = 1.5
-    """Largest Gaussian standard deviation added (eV)."""
-    sharpening: float = 0.6
-    """Largest unsharp-mask strength (HERFD is narrower than theory); 0 switches it off."""
-    scale: float = 0.03
-    """Largest error of the edge step, as a share."""
-    slope: float = 0.06
-    """Largest slope error, share of the edge step per 50 eV."""
-    self_absorption: tuple[float, float] = (-0.02, 0.10)
-    noise: float = 0.0
-    """Largest standard deviation of one point, share of the edge step."""
-
-
-@cache
-def _kernels(window: str) -> tuple[Singles, tuple[Singles, ...]]:
-    grid = WINDOWS[window]
-    kernels = []
-    for sigma in (0.35, 0.7, 1.0, 1.5):
-        k = np.exp(-0.5 * ((grid[:, None] - grid[None, :]) / sigma) ** 2) * np.gradient(grid)
-        kernels.append((k / k.sum(axis=1, keepdims=True)).T.astype(np.float32))
-    return (grid / 50).astype(np.float32), tuple(kernels)
-
-
-def perturb(
-    shapes: NDArray[Any], rng: np.random.Generator, window: str, nuisance: Nuisance
-) -> Singles:
-    """Return each shape through its own random nuisances, on the same window.
-
-    Broadening by a Gaussian, sharpening x + s (x − G x), scale and slope
-    μ (1 + g)(1 + b ε/50), and self-absorption
-    μ' = μ (1 + a)/(1 + a μ).
-    """
-    x = np.asarray(shapes, dtype=np.float32)
-    ramp, kernels = _kernels(window)
-    widths = (0.35, 0.7, 1.0, 1.5)
-    usable = [k for k, w in zip(kernels, widths, strict=True) if w <= nuisance.broadening]
-    choice = rng.integers(-1 if nuisance.sharpening else 0, len(usable) + 1, len(x))
-    out = x.copy()
-    for k, kernel in enumerate(usable, 1):
-        chosen = choice == k
-        out[chosen] = x[chosen] @ kernel
-    sharp = choice == -1
-    strength = rng.uniform(0, nuisance.sharpening, (int(sharp.sum()), 1)).astype(np.float32)
-    out[sharp] = x[sharp] + strength * (x[sharp] - x[sharp] @ kernels[2])
-    bend = rng.uniform(-nuisance.slope, nuisance.slope, (len(x), 1)).astype(np.float32)
-    gain = rng.uniform(-nuisance.scale, nuisance.scale, (len(x), 1)).astype(np.float32)
-    out = out * (1 + gain) * (1 + bend * ramp)
-    a = rng.uniform(*nuisance.self_absorption, (len(x), 1)).astype(np.float32)
-    out = out * (1 + a) / (1 + a * out)
-    if nuisance.noise:
-        level = rng.uniform(0, nuisance.noise, (len(x), 1)).astype(np.float32)
-        out = out + level * rng.standard_normal(out.shape, dtype=np.float32)
-    return np.asarray(out, dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,13 @@ class Plan:
     """Anchors of the kernel machines; 0 leaves the machines out."""
 
 
-def instrument_views(training: TrainingSet, window: str, rng: np.random.Generator) -> Singles:
-    """Return the shapes (VIEWS, n, m) through random instruments."""
+def instrument_views(
+    training: TrainingSet, window: str, rng: np.random.Generator, count: int = VIEWS
+) -> Singles:
+    """Return the shapes (count, n, m) through random instruments."""
     fine = fine_shapes(training.energy, training.mu)
     shells = training.targets()["valence"] == OPEN_SHELL
-    seen = [observe(fine, rng, window, Instrument(), shells) for _ in range(VIEWS)]
+    seen = [observe(fine, rng, window, Instrument(), shells) for _ in range(count)]
     return np.stack(seen)
 
 
@@ -236,7 +238,7 @@ def _window(
     views: dict[str, NDArray[Any]] = {}
     if share > 0:
         instruments = instrument_views(training, window, call.rng("instruments"))
-        views["nuisances"] = instrument_views(training, window, call.rng("view"))[0]
+        views["nuisances"] = instrument_views(training, window, call.rng("view"), 1)[0]
     if settings.stress:
         views |= distorted(training, window, call)
     held = cross_validate(shapes, instruments, targets, folds, plan, call, views)
