@@ -1,0 +1,103 @@
+"""Instruments: what they do to a computed spectrum, and that the edge is found after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from matterscope.spectra.alignment import WINDOWS, aligned_shape
+from matterscope.spectra.instruments import FINE, Instrument, fine_shapes, observe, realigned
+
+ENERGY = 8960.0 + np.arange(0.0, 200.0, 0.25)
+NOTHING = Instrument(
+    gaussian=0.0,
+    core_hole=(0.0, 0.0),
+    slope=0.0,
+    step=0.0,
+    self_absorption=(0.0, 0.0),
+    noise=0.0,
+    shake_down=0.0,
+    discrepancy=0.0,
+    pre_edge=0.0,
+    alignment=0.0,
+)
+
+
+def edge(width: float, centre: float = 8990.0) -> np.ndarray:
+    rise = 0.5 + np.arctan(2 * (ENERGY - centre) / width) / np.pi
+    return rise + 0.3 * np.exp(-0.5 * ((ENERGY - centre - 8) / 3) ** 2)
+
+
+@pytest.fixture(scope="module")
+def fine() -> np.ndarray:
+    curves = np.array([edge(w) for w in (1.5, 2.5, 4.0)])
+    return fine_shapes(np.tile(ENERGY, (3, 1)), curves)
+
+
+def changed(**bounds: object) -> Instrument:
+    return Instrument(**{**vars(NOTHING), **bounds})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("window", sorted(WINDOWS))
+def test_an_instrument_that_does_nothing_gives_the_aligned_shape(
+    fine: np.ndarray, window: str
+) -> None:
+    seen = observe(fine, np.random.default_rng(0), window, NOTHING)
+    for row, width in zip(seen, (1.5, 2.5, 4.0), strict=True):
+        # both interpolate linearly on 0.25 eV, at different offsets: curvature · step²/8
+        np.testing.assert_allclose(row, aligned_shape(ENERGY, edge(width), window)[0], atol=5e-3)
+
+
+def test_every_view_crosses_half_its_level_at_zero(fine: np.ndarray) -> None:
+    seen = observe(np.repeat(fine, 40, axis=0), np.random.default_rng(1), "wide", changed(slope=0.06, step=0.05))  # fmt: skip
+    grid = WINDOWS["wide"]
+    level = np.median(seen[:, grid >= 100], axis=1)
+    at_edge = seen[:, np.flatnonzero(grid == 0)[0]]
+    # the level is taken at 100–135 eV, the window ends at 120: slope 0.06 per 50 eV over 7 eV, halved
+    np.testing.assert_allclose(at_edge, 0.5 * level, atol=0.006)
+
+
+def test_a_wider_core_hole_lowers_the_white_line_and_a_narrower_one_raises_it(
+    fine: np.ndarray,
+) -> None:
+    tops = [
+        observe(
+            fine, np.random.default_rng(0), "narrow", changed(core_hole=(change, change))
+        ).max()
+        for change in (-1.0, 0.0, 0.5)
+    ]
+    assert tops[0] > tops[1] > tops[2]
+
+
+def test_a_lorentzian_added_is_the_wider_lorentzian() -> None:
+    narrow = 0.5 + np.arctan(2 * FINE / 1.5) / np.pi
+    wide = 0.5 + np.arctan(2 * FINE / 2.0) / np.pi
+    seen = observe(
+        narrow[None].astype(np.float32),
+        np.random.default_rng(0),
+        "narrow",
+        changed(core_hole=(0.5, 0.5)),
+    )
+    expected = np.interp(WINDOWS["narrow"], FINE, wide)
+    # the tails of an arctangent are cut 25 eV below the edge: Γ/(2π · 25 eV) = 3·10⁻³ is lost there
+    np.testing.assert_allclose(seen[0], expected, atol=6e-3)
+
+
+def test_only_open_shells_are_shaken_down(fine: np.ndarray) -> None:
+    who = np.array([True, False, False])
+    seen = observe(fine, np.random.default_rng(2), "wide", changed(shake_down=0.35), who)
+    quiet = realigned(fine, "wide")
+    assert np.abs(seen[0] - quiet[0]).max() > 0.01
+    # a transform there and back in single precision
+    np.testing.assert_allclose(seen[1:], quiet[1:], atol=1e-6)
+
+
+def test_what_theory_misses_has_no_mean_and_fades(fine: np.ndarray) -> None:
+    many = np.repeat(fine[:1], 600, axis=0)
+    seen = observe(many, np.random.default_rng(3), "wide", changed(discrepancy=0.05))
+    grid = WINDOWS["wide"]
+    far = np.abs(seen - realigned(many, "wide"))[:, grid > 70]
+    assert far.max() < 5e-3
+    near = (seen - realigned(many, "wide"))[:, (grid > 4) & (grid < 20)]
+    # 2 curves, sizes even in (0, 0.05): 0.041 a point; the mean of 600 draws has a fortieth of it
+    assert np.abs(near.mean(axis=0)).max() < 5 * 0.041 / np.sqrt(600)
