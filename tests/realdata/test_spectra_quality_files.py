@@ -53,6 +53,7 @@ def test_vanadium_is_not_taken_for_lanthanum_because_a_project_says_so(data: Pat
         ("athena/Vathena.prj", "V_XANES_WD7A_run2.001", "post_edge_missing"),
         ("athena/CuHERFD_standards.prj", "CuHERFD_nanoCuO.002", "repeat_drift"),
         ("athena/P_CAMD.prj", "ATP powder", "element_conflict"),
+        ("athena/P_CAMD.prj", "AlPO4", "axis_moved"),
         ("columns/fe_xanes_8ch.xdi", "fe_xanes_8ch", "edge_missing"),
     ],
 )

@@ -61,9 +61,7 @@ def test_a_wider_core_hole_lowers_the_white_line_and_a_narrower_one_raises_it(
     fine: np.ndarray,
 ) -> None:
     tops = [
-        observe(
-            fine, np.random.default_rng(0), "narrow", changed(core_hole=(change, change))
-        ).max()
+        observe(fine, np.random.default_rng(0), "narrow", changed(core_hole=(change, change))).max()
         for change in (-1.0, 0.0, 0.5)
     ]
     assert tops[0] > tops[1] > tops[2]

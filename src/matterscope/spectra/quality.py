@@ -370,6 +370,7 @@ def _flag_outliers(scans: list[Examined]) -> None:
     positions = np.array([s.position for s in scans])
     if positions.size < 5:
         return
+    _flag_moved(scans)
     centre = np.median(positions)
     spread = 1.4826 * np.median(np.abs(positions - centre))
     for seen, position in zip(scans, positions, strict=True):
@@ -379,6 +380,21 @@ def _flag_outliers(scans: list[Examined]) -> None:
                 "axis_outlier",
                 message,
                 "another oxidation state, or an axis that is off: measure a reference",
+            )
+
+
+def _flag_moved(scans: list[Examined]) -> None:
+    """Flag what stands among the others only because its project moved it."""
+    moves = np.array([float(s.dataset.attrs.get("energy_shift") or 0.0) for s in scans])
+    recorded = np.array([s.position for s in scans]) - moves
+    far, odd = recorded - np.median(recorded), moves - np.median(moves)
+    for seen, apart, own, move in zip(scans, far, odd, moves, strict=True):
+        if min(abs(apart), abs(own), abs(move)) > 2.5 and not METALS.search(seen.label):
+            message = f"This spectrum was recorded {apart:+.1f} eV from the others of its file; only the project's shift of {move:+.1f} eV puts it among them."
+            seen.flag(
+                "axis_moved",
+                message,
+                "its axis is known as well as that shift: measure a reference on the same axis",
             )
 
 

@@ -250,7 +250,13 @@ def _calibration(
                 "measure it with a foil on the same axis",
             )
         for flag in s.flags:
-            if flag.code in {"axis_offset", "axis_outlier", "foil_offset", "repeat_drift"}:
+            if flag.code in {
+                "axis_offset",
+                "axis_moved",
+                "axis_outlier",
+                "foil_offset",
+                "repeat_drift",
+            }:
                 estimate.flag(flag.code, f"{s.label}: {flag.message}", flag.remedy)
     x = table[found.name]
     ends = np.array([x.min() - 0.5, x.max() + 0.5])
