@@ -21,8 +21,16 @@ from matterscope.core.calls import Call
 from matterscope.learn.calibration import macro_f1, mean_absolute_error
 from matterscope.learn.networks import Recipe
 from matterscope.learn.splits import grouped_folds
+from matterscope.spectra.experts import Experts
 from matterscope.spectra.held_out import fold_coverage, refusals
-from matterscope.spectra.training import Plan, cross_validate, distorted, instrument_views
+from matterscope.spectra.training import (
+    Plan,
+    distorted,
+    fold_experts,
+    instrument_views,
+    predict_folds,
+    training_views,
+)
 from matterscope.spectra.trainingsets import load_set
 
 GOALS = {"wide": (0.88, 0.0140, 0.855, 0.0153), "narrow": (0.83, 0.0178, 0.81, 0.0190)}
@@ -81,12 +89,14 @@ def main():
         shapes = training.shapes(window)
         views = distorted(training, window, call)
         views["nuisances"] = instrument_views(training, window, call.rng("view"), 1)[0]
-        seen = instrument_views(training, window, call.rng("instruments"))
+        seen = training_views(training, window, call)
         both = Plan(window, members, Recipe(), SHARE)
-        networks = Plan(window, members, Recipe(), SHARE, anchors=0)
-        held = cross_validate(shapes, seen, targets, folds, both, call, views)
-        alone = cross_validate(shapes, seen, targets, folds, networks, call, views)
-        share, bond = kernel_machines(shapes, {"clean": shapes, **views}, targets, rows, folds)
+        views = {"clean": shapes, **views}
+        experts = fold_experts(shapes, seen, targets, folds, both, call)
+        held = predict_folds(experts, folds, views)
+        networks = [Experts(e.ensemble) for e in experts]
+        alone = predict_folds(networks, folds, views)
+        share, bond = kernel_machines(shapes, views, targets, rows, folds)
         for name, found in held.items():
             line(window, f"experts, {name}", found.coordination, found.bond, targets, sets)
             nets = alone[name]

@@ -1,4 +1,4 @@
-"""Kernel ridge: one solution answers any number of targets, with all rows or few anchors."""
+"""Kernel ridge: one solution answers any number of targets, and may keep no row."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def task():
     return features, goal
 
 
-def trained(features, goal, anchors=0):
+def trained(features, goal, mixing=0.0):
     noise = np.full(len(goal), 0.03)
-    return train_kernel_ridge(features, goal, noise, np.random.default_rng(3), anchors=anchors)
+    return train_kernel_ridge(features, goal, noise, np.random.default_rng(3), mixing=mixing)
 
 
-@pytest.mark.parametrize("anchors", [0, 30])
-def test_new_points_get_the_class_and_value_of_their_neighbourhood(task, anchors):
+@pytest.mark.parametrize("mixing", [0.0, 0.1])
+def test_new_points_get_the_class_and_value_of_their_neighbourhood(task, mixing):
     features, goal = task
-    found = trained(features[::2], goal[::2], anchors).predict(features[1::2])
+    found = trained(features[::2], goal[::2], mixing).predict(features[1::2])
     assert np.mean(found[:, :3].argmax(axis=1) == goal[1::2, :3].argmax(axis=1)) > 0.9
     # the values span 0.2; a machine that knows nothing errs by 0.07 on average
     assert np.mean(np.abs(found[:, 3] - goal[1::2, 3])) < 0.02
@@ -41,27 +41,28 @@ def test_shuffled_labels_leave_no_skill(task):
     assert explained < 0.15
 
 
-def test_with_every_row_as_anchor_the_ridge_equation_holds(task):
+def test_the_ridge_equation_holds(task):
     features, goal = task
     machine = trained(features, goal)
     gram = kernel(distances(machine.anchors, machine.anchors, features.shape[1])).astype(float)
+    order = np.random.default_rng(3).permutation(len(goal))
     left = (gram + 0.03 * np.eye(len(gram))) @ machine.weights
     # single precision at a condition number of about 1e3
-    np.testing.assert_allclose(left, goal - goal.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(left, goal[order] - goal.mean(axis=0), atol=2e-3)
 
 
-def test_no_anchor_is_a_row_of_the_training_set(task):
+def test_a_mixed_machine_keeps_no_row_of_the_training_set(task):
     features, goal = task
-    machine = trained(features, goal, anchors=30)
+    machine = trained(features, goal, mixing=0.1)
     apart = distances(machine.anchors, machine.scores(features), features.shape[1])
-    assert len(machine.anchors) == 30
-    assert apart.min() > 1e-4
+    # half precision alone would leave 1e-3
+    assert np.mean(apart.min(axis=1) > 5e-3) > 0.9
 
 
-@pytest.mark.parametrize("anchors", [0, 30])
-def test_the_stored_machine_answers_the_same(task, anchors):
+@pytest.mark.parametrize("mixing", [0.0, 0.1])
+def test_the_stored_machine_answers_the_same(task, mixing):
     features, goal = task
-    machine = trained(features, goal, anchors)
+    machine = trained(features, goal, mixing)
     again = KernelRidge.rebuild(machine.as_arrays())
     # offsets are stored in double, everything else as it was used
     np.testing.assert_allclose(machine.predict(features), again.predict(features), atol=1e-6)

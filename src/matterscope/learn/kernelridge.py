@@ -1,8 +1,7 @@
-"""Kernel ridge on principal components, with any number of targets and, where wanted, few anchors.
+"""Kernel ridge on principal components, with any number of targets.
 
-In: features, targets and the noise of every row. Out: weights at anchors, which answer new features. With as
-many anchors as rows it is kernel ridge itself; with fewer, anchors are mixtures of rows (a radial-basis
-network): no row is kept, and such a model may ship.
+In: features, targets and the noise of every row. Out: weights at anchors, which answer new features. Rows
+may be mixed in pairs, with their targets, before the solution: then no anchor is a row of the training set.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Arrays = dict[str, NDArray[np.generic]]
 
-MIXING = 0.3
-"""Largest share of a second row in an anchor."""
+MOST = 12_000
+"""Rows that are solved for at once (memory and time grow with their square and cube); more are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -95,60 +94,32 @@ def train_kernel_ridge(
     noise: NDArray[np.floating],
     rng: np.random.Generator,
     *,
-    anchors: int = 0,
+    mixing: float = 0.0,
     rank: int = 24,
 ) -> KernelRidge:
-    """Return the machine for features (n, m), targets (n, t) and noise variances (n,).
+    """Return the machine for features (n, m), targets (n, t) and noise variances (n,): (K + λ) w = y.
 
-    With anchors z it minimises Σ_i (y_i − k(x_i, z) w)²/λ_i + wᵀ K_zz w; at z = x this is (K + λ) w = y.
-    0 anchors takes every row.
+    `mixing` is the largest share of a second row that every row and its targets are mixed with
+    (Zhang et al., ICLR 2018).
     """
-    given = np.asarray(features, dtype=np.float32)
-    centre, spread = given.mean(axis=0), given.std(axis=0) + np.float32(1e-3)
-    scaled = (given - centre) / spread
-    few = rng.permutation(len(scaled))[:4000]
-    axes = np.linalg.svd(scaled[few], full_matrices=False)[2][:rank].T
-    known = np.asarray(scaled @ axes)
-    mean = np.asarray(goal, dtype=float).mean(axis=0)
-    target = (goal - mean).astype(np.float32)
-    noise = np.asarray(noise, dtype=np.float32)
-    width = len(centre)
-    if not anchors or anchors >= len(known):
-        at = _stored(known)
-        apart = distances(at, at, width)
-        solved = _exact(kernel(apart), target, noise)
-        return KernelRidge(centre, spread, axes, at, mean, solved)
-    first = rng.permutation(len(known))[:anchors]
-    share = rng.uniform(0.0, MIXING, (anchors, 1)).astype(np.float32)
-    other = known[rng.integers(0, len(known), anchors)]
-    at = _stored((1 - share) * known[first] + share * other)
-    between, inside = distances(known, at, width), distances(at, at, width)
-    solved = _few(kernel(between), kernel(inside), target, noise)
-    return KernelRidge(centre, spread, axes, at, mean, solved)
-
-
-def _stored(scores: Singles) -> Singles:
-    """Return scores as they are stored, in half precision: the weights are solved for those."""
-    return scores.astype(np.float16).astype(np.float32)
-
-
-def _exact(gram: Singles, target: Singles, noise: Singles) -> Singles:
     from scipy.linalg import cho_factor, cho_solve
 
-    gram[np.diag_indices_from(gram)] = 1 + noise
-    return np.asarray(cho_solve(cho_factor(gram, lower=True, overwrite_a=True), target))
-
-
-def _few(between: Singles, inside: Singles, target: Singles, noise: Singles) -> Singles:
-    """Solve in the whitened basis Φ = K_xz L⁻ᵀ, L Lᵀ = K_zz, where single precision suffices."""
-    from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-
-    gram = inside.astype(float)
-    gram[np.diag_indices_from(gram)] = 1 + 1e-4
-    root = cholesky(gram, lower=True).astype(np.float32)
-    basis = solve_triangular(root, between.T, lower=True)
-    weighted = basis / noise
-    normal = weighted @ basis.T
-    normal[np.diag_indices_from(normal)] += 1
-    found = cho_solve(cho_factor(normal, lower=True), weighted @ target)
-    return np.asarray(solve_triangular(root.T, found, lower=False))
+    given = np.asarray(features, dtype=np.float32)
+    centre, spread = given.mean(axis=0), given.std(axis=0) + np.float32(1e-3)
+    rows = rng.permutation(len(given))[:MOST]
+    scaled = (given[rows] - centre) / spread
+    axes = np.linalg.svd(scaled[:4000], full_matrices=False)[2][:rank].T
+    anchors = np.asarray(scaled @ axes)
+    mean = np.asarray(goal, dtype=float).mean(axis=0)
+    target = (np.asarray(goal)[rows] - mean).astype(np.float32)
+    if mixing:
+        share = rng.uniform(0.0, mixing, (len(rows), 1)).astype(np.float32)
+        other = rng.permutation(len(rows))
+        anchors = (1 - share) * anchors + share * anchors[other]
+        target = (1 - share) * target + share * target[other]
+    # what is stored in half precision is what the weights are solved for
+    anchors = anchors.astype(np.float16).astype(np.float32)
+    gram = kernel(distances(anchors, anchors, len(centre)))
+    gram[np.diag_indices_from(gram)] = 1 + np.asarray(noise, dtype=np.float32)[rows]
+    weights = np.asarray(cho_solve(cho_factor(gram, lower=True, overwrite_a=True), target))
+    return KernelRidge(centre, spread, axes, anchors, mean, weights)

@@ -28,8 +28,8 @@ SHARPNESS = 0.1
 QUIET, SEEN = 0.03, 0.1
 """Noise variances of computed shapes and of shapes through instruments."""
 SHELL_NOISE = 0.05
-VIEWS = 2
-"""Instruments through which the kernel machine sees every shape."""
+MIXING = 0.05
+"""Largest share of another row in an anchor: no anchor is a spectrum of the training set."""
 
 
 @dataclass
@@ -96,10 +96,9 @@ def train_machines(
     views: NDArray[Any],
     targets: dict[str, NDArray[Any]],
     rows: Ints,
-    anchors: int,
     rng: np.random.Generator,
 ) -> tuple[KernelRidge, KernelRidge]:
-    """Return kernel machine and gate, trained on computed shapes and on some views of them.
+    """Return kernel machine and gate, trained on computed shapes and on views of them.
 
     Parameters
     ----------
@@ -110,11 +109,8 @@ def train_machines(
         Labels of all n shapes.
     rows : array of int
         What may be trained on.
-    anchors : int
-        Anchors of each machine; 0 keeps every row.
     """
     own = rows[targets["shell"][rows] == 1]
-    used = views[:VIEWS]
     known = targets["valence"][own]
     states = np.eye(STATES)[np.maximum(known, 0)]
     states[known < 0] = states[known >= 0].mean(axis=0) if (known >= 0).any() else 1 / STATES
@@ -122,18 +118,18 @@ def train_machines(
         [np.eye(CLASSES)[targets["coordination"][own]], targets["bond"][own], states]
     )
     machine = train_kernel_ridge(
-        np.concatenate([shapes[own], *used[:, own]]),
-        np.tile(goal, (1 + len(used), 1)),
-        np.repeat([QUIET] + [SEEN] * len(used), len(own)),
+        np.concatenate([shapes[own], *views[:, own]]),
+        np.tile(goal, (1 + len(views), 1)),
+        np.repeat([QUIET] + [SEEN] * len(views), len(own)),
         rng,
-        anchors=anchors,
+        mixing=MIXING,
     )
     shell = targets["shell"][rows][:, None].astype(float)
     gate = train_kernel_ridge(
-        np.concatenate([shapes[rows], *used[:1, rows]]),
-        np.tile(shell, (1 + len(used[:1]), 1)),
-        np.full(len(rows) * (1 + len(used[:1])), SHELL_NOISE),
+        np.concatenate([shapes[rows], *views[:1, rows]]),
+        np.tile(shell, (1 + len(views[:1]), 1)),
+        np.full(len(rows) * (1 + len(views[:1])), SHELL_NOISE),
         rng,
-        anchors=anchors,
+        mixing=MIXING,
     )
     return machine, gate

@@ -76,6 +76,55 @@ def peaks(shapes: Floats, grid: Floats, count: int = 20) -> Floats:
     return np.array([nnls(design, np.maximum(s, 0.0))[0] for s in shapes])
 
 
+def moments(shapes: Floats, grid: Floats) -> Floats:
+    """Return area, mean, width, skewness and kurtosis of the shape, of its rise and of its oscillation.
+
+    Weights: μ, the positive part of dμ/dE, and |μ − 1| above the edge, each on its own energies.
+    """
+    rise = np.maximum(np.gradient(shapes, grid, axis=1), 0.0)
+    above = np.abs(shapes - 1.0) * (grid > 0)
+    return np.concatenate(
+        [_moments(np.maximum(w, 0.0), grid) for w in (shapes, rise, above)], axis=1
+    )
+
+
+def _moments(weights: Floats, grid: Floats) -> Floats:
+    step = np.gradient(grid)
+    area = (weights * step).sum(axis=1)
+    share = weights * step / np.maximum(area, 1e-12)[:, None]
+    mean = share @ grid
+    away = grid - mean[:, None]
+    width = np.sqrt(np.maximum((share * away**2).sum(axis=1), 1e-12))
+    scaled = away / width[:, None]
+    higher = [(share * scaled**k).sum(axis=1) for k in (3, 4)]
+    return np.column_stack([area, mean, width, *higher])
+
+
+def scalars(shapes: Floats, grid: Floats) -> Floats:
+    """Return what a person reads off: white line, pre-edge, first minimum, centroids of rise and shape.
+
+    Height, position and area of the white line (0–25 eV); area and centroid below −1 eV; height and
+    position of the minimum behind the white line; mean energy of the rise; Σ (1 − c_j) ΔE.
+    """
+    step = np.gradient(grid)
+    white = (grid >= 0) & (grid <= 25)
+    top = shapes[:, white].argmax(axis=1)
+    height, position = shapes[:, white].max(axis=1), grid[white][top]
+    area = (np.maximum(shapes[:, white] - 1, 0) * step[white]).sum(axis=1)
+    before = grid < -1
+    low = np.maximum(shapes[:, before], 0) * step[before]
+    pre = low.sum(axis=1)
+    centre = (low * grid[before]).sum(axis=1) / np.maximum(pre, 1e-12)
+    behind = np.where(grid > position[:, None], shapes, np.inf)
+    dip = behind.argmin(axis=1)
+    rise = np.maximum(np.gradient(shapes, grid, axis=1), 0.0) * step * (grid < 15)
+    mean_rise = (rise * grid).sum(axis=1) / np.maximum(rise.sum(axis=1), 1e-12)
+    centroid = ((1 - cumulative_shape(shapes)) * step).sum(axis=1)
+    return np.column_stack(
+        [height, position, area, pre, centre, behind.min(axis=1), grid[dip], mean_rise, centroid]
+    )
+
+
 FEATURES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "raw": raw,
     "cumulative": cumulative,
@@ -83,8 +132,13 @@ FEATURES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "wavelet": wavelet,
     "polynomial": polynomial,
     "peaks": peaks,
+    "moments": moments,
+    "scalars": scalars,
+    "components": raw,
 }
-"""Name → function of (shapes, grid in eV)."""
+"""Name → function of (shapes, grid in eV); of "components" the model takes principal components itself."""
+COMPONENTS = 20
+"""Principal components of the description of that name, fitted to the training groups."""
 
 
 @dataclass(frozen=True)

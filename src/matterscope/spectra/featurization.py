@@ -19,9 +19,10 @@ from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.core.pictures import Panel, Picture, image
 from matterscope.core.random import generator
 from matterscope.learn.calibration import macro_f1, mean_absolute_error
+from matterscope.learn.kernelridge import train_kernel_ridge
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.alignment import WINDOWS, aligned_shape
-from matterscope.spectra.features import DISTORTIONS, FEATURES, distort
+from matterscope.spectra.features import COMPONENTS, DISTORTIONS, FEATURES, distort
 from matterscope.spectra.quality import examine_all
 from matterscope.spectra.training import groups_of
 from matterscope.spectra.trainingsets import TrainingSet, load_set
@@ -46,19 +47,36 @@ def describe(
     return np.interp(centre + FIXED, energy, mu), FIXED
 
 
-def _model(name: str, seed: int) -> Any:
-    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-    from sklearn.kernel_ridge import KernelRidge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+class _Kernel:
+    """Kernel ridge behind the two methods that every model here has."""
 
-    if name == "forest":
-        return RandomForestRegressor(100, max_features="sqrt", random_state=seed)
-    if name == "trees":
-        return ExtraTreesRegressor(100, max_features="sqrt", random_state=seed)
+    def __init__(self, seed: int, rank: int) -> None:
+        self.rng, self.rank = np.random.default_rng(seed), rank
+
+    def fit(self, features: Floats, goal: Floats) -> _Kernel:
+        """Solve for the weights."""
+        noise = np.full(len(features), 0.05)
+        self.machine = train_kernel_ridge(features, goal, noise, self.rng, rank=self.rank)
+        return self
+
+    def predict(self, features: Floats) -> Floats:
+        """Return the answers."""
+        return self.machine.predict(features)
+
+
+def _model(name: str, seed: int, feature: str) -> Any:
+    from sklearn.decomposition import PCA
+    from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+    from sklearn.pipeline import make_pipeline
+
+    few = feature == "components"
     if name == "kernel":
-        return make_pipeline(StandardScaler(), KernelRidge(kernel="laplacian", alpha=0.05))
-    raise ConfigError("unknown model", got=name, expected="forest, trees, kernel")
+        return _Kernel(seed, COMPONENTS if few else 10_000)
+    kinds = {"forest": RandomForestRegressor, "trees": ExtraTreesRegressor}
+    if name not in kinds:
+        raise ConfigError("unknown model", got=name, expected="forest, trees, kernel")
+    trees = kinds[name](100, max_features="sqrt", random_state=seed)
+    return make_pipeline(PCA(COMPONENTS, random_state=seed), trees) if few else trees
 
 
 def compare_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -72,7 +90,7 @@ def compare_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, An
     centre, scale = goal.mean(axis=0), np.r_[np.ones(hot.shape[1]), bond.std()]
     found = {name: np.zeros_like(goal) for name in shapes}
     for train, test in folds:
-        model = _model(item["model"], seed)
+        model = _model(item["model"], seed, item["feature"])
         model.fit(shapes["clean"][train], (goal[train] - centre) / scale)
         for name, view in shapes.items():
             found[name][test] = model.predict(view[test]) * scale + centre
@@ -111,6 +129,7 @@ def compare_features(
                         "label": f"{'aligned ' if aligned else ''}{feature}, {model}",
                         "shapes": shapes,
                         "model": model,
+                        "feature": feature,
                         "folds": folds,
                         "truth": targets["coordination"][rows],
                         "bond": targets["bond"][rows],
@@ -256,7 +275,7 @@ def transfer(training: TrainingSet, settings: CompareFeaturesSettings, call: Cal
     rows = []
     for feature in settings.features:
         for name in settings.models:
-            model = _model(name, int(call.rng("transfer").integers(2**31)))
+            model = _model(name, int(call.rng("transfer").integers(2**31)), feature)
             mean = goal.mean(axis=0)
             model.fit(FEATURES[feature](shapes, grid), goal - mean)
             found = (

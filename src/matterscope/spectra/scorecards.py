@@ -82,7 +82,7 @@ def card_of(
         "scores": scores,
         "recipe": {
             "members": settings.members, "epochs": settings.epochs, "seed": seed,
-            "nuisances": settings.nuisances, "anchors": settings.anchors, "windows": list(settings.windows),
+            "nuisances": settings.nuisances, "kernels": settings.kernels, "windows": list(settings.windows),
         },
         "limits": [
             "shape only: absolute energies are not used, because the training set holds no reference",

@@ -169,12 +169,7 @@ class TrainSettings(Settings):
         ge=0,
         le=1,
     )
-    anchors: int = option(
-        3000,
-        "Anchors of the kernel machines that answer beside the networks; 0 leaves them out.",
-        ge=0,
-        le=20_000,
-    )
+    kernels: bool = option(True, "Let a kernel machine answer beside the networks.")
     stress: bool = option(
         True,
         "Also score left-out spectra that are shifted, broader, noisy, tilted or self-absorbed.",
@@ -280,12 +275,33 @@ class CompareFeaturesSettings(Settings):
     """Settings of `spectra compare-features`."""
 
     features: tuple[
-        Literal["raw", "cumulative", "derivative", "wavelet", "polynomial", "peaks"], ...
+        Literal[
+            "raw",
+            "cumulative",
+            "derivative",
+            "wavelet",
+            "polynomial",
+            "peaks",
+            "moments",
+            "scalars",
+            "components",
+        ],
+        ...,
     ] = option(
-        ("raw", "cumulative", "derivative", "wavelet", "polynomial"), "Descriptions compared."
+        (
+            "raw",
+            "cumulative",
+            "derivative",
+            "wavelet",
+            "polynomial",
+            "moments",
+            "scalars",
+            "components",
+        ),
+        "Descriptions compared.",
     )
     models: tuple[Literal["kernel", "forest", "trees"], ...] = option(
-        ("kernel", "trees"), "Laplacian kernel ridge, random forest, extra trees."
+        ("kernel", "trees"), "Kernel ridge, random forest, extra trees."
     )
     distortions: tuple[str, ...] = option(
         (

@@ -40,7 +40,10 @@ Ints = NDArray[np.int64]
 Targets = dict[str, NDArray[Any]]
 
 VIEWS = 6
-"""Instruments through which every training spectrum is seen; each epoch draws one of them anew."""
+"""Instruments through which the networks see every spectrum; each epoch draws one of them anew."""
+QUIET_VIEWS = 2
+QUIET = Instrument(shake_down=0.0, discrepancy=0.0, pre_edge=0.0, alignment=0.0)
+"""What instruments do where theory is right."""
 OPEN_SHELL = 1
 """Index of the oxidation state (2+) whose d shell is open: it can be shaken down."""
 
@@ -62,18 +65,40 @@ class Plan:
     recipe: Recipe
     strength: float
     """Share of training samples seen through instruments."""
-    anchors: int = 3000
-    """Anchors of the kernel machines; 0 leaves the machines out."""
+    kernels: bool = True
+    """Whether kernel machines answer beside the networks."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The shapes of a set through instruments, (k, n, m) each."""
+
+    loud: Singles
+    """For the networks: all that an instrument and theory may do."""
+    quiet: Singles
+    """For the kernel machines, which would learn the discrepancy of theory by heart."""
 
 
 def instrument_views(
-    training: TrainingSet, window: str, rng: np.random.Generator, count: int = VIEWS
+    training: TrainingSet,
+    window: str,
+    rng: np.random.Generator,
+    count: int = VIEWS,
+    instrument: Instrument | None = None,
 ) -> Singles:
     """Return the shapes (count, n, m) through random instruments."""
     fine = fine_shapes(training.energy, training.mu)
     shells = training.targets()["valence"] == OPEN_SHELL
-    seen = [observe(fine, rng, window, Instrument(), shells) for _ in range(count)]
-    return np.stack(seen)
+    seen = [observe(fine, rng, window, instrument or Instrument(), shells) for _ in range(count)]
+    return np.array(seen, dtype=np.float32).reshape(count, len(fine), -1)
+
+
+def training_views(training: TrainingSet, window: str, call: Call) -> Views:
+    """Return the views that networks and kernel machines are trained through."""
+    return Views(
+        instrument_views(training, window, call.rng("instruments")),
+        instrument_views(training, window, call.rng("quiet"), QUIET_VIEWS, QUIET),
+    )
 
 
 def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -81,7 +106,7 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
     shapes, views, rows, plan = (item[name] for name in ("shapes", "views", "rows", "plan"))
     targets: Targets = item["targets"]
     if item["expert"] == "machines":
-        pair = train_machines(shapes, views, targets, rows, plan.anchors, rng)
+        pair = train_machines(shapes, views.quiet, targets, rows, rng)
         named = zip(("machine", "gate"), pair, strict=True)
         arrays: Arrays = {}
         for name, machine in named:
@@ -89,7 +114,7 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
         return {"arrays": arrays, "meta": {}}
 
     def augment(x: Singles, g: np.random.Generator) -> Singles:
-        picked = views[g.integers(0, len(views), len(rows)), rows]
+        picked = views.loud[g.integers(0, len(views.loud), len(rows)), rows]
         return np.where(g.random((len(x), 1)) < plan.strength, picked, x).astype(np.float32)
 
     chosen = {head.name: targets[head.name][rows] for head in HEADS}
@@ -100,13 +125,13 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
 
 
 def _units(common: dict[str, Any], rows: Ints, plan: Plan) -> list[dict[str, Any]]:
-    kinds = ["network"] * plan.members + ["machines"] * (plan.anchors > 0)
+    kinds = ["network"] * plan.members + ["machines"] * plan.kernels
     return [{**common, "rows": rows, "expert": kind} for kind in kinds]
 
 
 def _experts(units: list[dict[str, Any]], plan: Plan) -> Experts:
     members = [Network.rebuild(u["arrays"], u["meta"]) for u in units[: plan.members]]
-    if plan.anchors == 0:
+    if not plan.kernels:
         return Experts(Ensemble(tuple(members)))
     machine, gate = (
         KernelRidge.rebuild(nested(units[-1]["arrays"], name)) for name in ("machine", "gate")
@@ -114,41 +139,43 @@ def _experts(units: list[dict[str, Any]], plan: Plan) -> Experts:
     return Experts(Ensemble(tuple(members)), machine, gate)
 
 
-def cross_validate(
+def fold_experts(
     shapes: Floats,
-    instruments: Singles,
+    views: Views,
     targets: Targets,
     folds: list[tuple[Ints, Ints]],
     plan: Plan,
     call: Call,
-    views: dict[str, NDArray[Any]] | None = None,
-) -> dict[str, Held]:
-    """Return pooled out-of-fold predictions for the clean shapes and for every other view of them.
+) -> list[Experts]:
+    """Return the experts of every fold.
 
     Parameters
     ----------
     shapes : array of shape (n, m)
-    instruments : array of shape (k, n, m)
-        Views to train through.
+    views : Views
+        The same through instruments.
     targets : dict
         Labels.
     folds : list of (train, test)
     plan : Plan
     call : Call
-    views : dict, optional
-        Name → shapes (n, m) as the test may see them.
     """
-    seen = {"clean": shapes, **(views or {})}
-    common = {"shapes": shapes, "views": instruments, "targets": targets, "plan": plan}
+    common = {"shapes": shapes, "views": views, "targets": targets, "plan": plan}
     items = [unit for train, _ in folds for unit in _units(common, train, plan)]
     units = call.map(train_unit, items, f"cross-validation {plan.window}")
     size = len(items) // len(folds)
+    return [_experts(units[k * size : (k + 1) * size], plan) for k in range(len(folds))]
+
+
+def predict_folds(
+    experts: list[Experts], folds: list[tuple[Ints, Ints]], views: dict[str, NDArray[Any]]
+) -> dict[str, Held]:
+    """Return pooled out-of-fold predictions for every view (n, m) of the set."""
     pooled: dict[str, Held] = {}
-    for number, (_, test) in enumerate(folds):
-        experts = _experts(units[number * size : (number + 1) * size], plan)
-        for name, view in seen.items():
-            held = predict_held(experts, view[test])
-            target = pooled.setdefault(name, empty(len(shapes), held))
+    for own, (_, test) in zip(experts, folds, strict=True):
+        for name, view in views.items():
+            held = predict_held(own, view[test])
+            target = pooled.setdefault(name, empty(len(view), held))
             for part, values in vars(held).items():
                 getattr(target, part)[test] = values
     return pooled
@@ -232,37 +259,37 @@ def _window(
     """Train, score and calibrate one window."""
     targets, rows = training.targets(), training.oxygen
     recipe, share = Recipe(epochs=settings.epochs), settings.nuisances
-    plan = Plan(window, settings.members, recipe, share, settings.anchors)
+    plan = Plan(window, settings.members, recipe, share, settings.kernels)
     shapes = training.shapes(window)
-    instruments = np.empty((0, *shapes.shape), dtype=np.float32)
-    views: dict[str, NDArray[Any]] = {}
+    nothing = np.empty((0, *shapes.shape), dtype=np.float32)
+    views, seen = Views(nothing, nothing), {"clean": shapes}
     if share > 0:
-        instruments = instrument_views(training, window, call.rng("instruments"))
-        views["nuisances"] = instrument_views(training, window, call.rng("view"), 1)[0]
+        views = training_views(training, window, call)
+        seen["nuisances"] = instrument_views(training, window, call.rng("view"), 1)[0].astype(float)
     if settings.stress:
-        views |= distorted(training, window, call)
-    held = cross_validate(shapes, instruments, targets, folds, plan, call, views)
+        seen |= distorted(training, window, call)
+    held = predict_folds(fold_experts(shapes, views, targets, folds, plan, call), folds, seen)
     calibrating = [held[name] for name in ("clean", "nuisances") if name in held]
     calibration = calibrate(targets, calibrating, rows)
-    model = _final(training, shapes, instruments, plan, calibration, call)
+    model = _final(training, shapes, views, plan, calibration, call)
     return model, held["clean"], scores_of(training, held, targets, folds, calibrating)
 
 
 def _final(
     training: TrainingSet,
     shapes: Floats,
-    instruments: Singles,
+    views: Views,
     plan: Plan,
     calibration: Calibration,
     call: Call,
 ) -> WindowModel:
     targets = training.targets()
-    common = {"shapes": shapes, "views": instruments, "targets": targets, "plan": plan}
+    common = {"shapes": shapes, "views": views, "targets": targets, "plan": plan}
     items = _units(common, np.arange(len(shapes)), plan)
     units = call.map(train_unit, items, f"final experts {plan.window}")
     own = training.oxygen
     # what instruments do is inside the domain
-    good = np.concatenate([shapes[own], *(v[own] for v in instruments[:1])])
+    good = np.concatenate([shapes[own], *(v[own] for v in views.loud[:1])])
     classes = np.tile(targets["coordination"][own], len(good) // int(own.sum()))
     low, high = np.quantile(shapes[own], [0.05, 0.95], axis=0)
     return WindowModel(
