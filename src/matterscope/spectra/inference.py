@@ -196,7 +196,7 @@ def _aligned(
             "The spectrum ends before +120 eV: the narrow model was used, its intervals are wider."
         )
         estimate.flag("narrow_window", message, "measure to 120 eV beyond the edge")
-    reason = _gates(estimate, seen, found, available[window], simulated)
+    reason = flag_gates(estimate, seen, found, available[window], simulated)
     if reason:
         _refuse(estimate, reason)
     else:
@@ -210,7 +210,7 @@ def _aligned(
     return estimate
 
 
-def _gates(
+def flag_gates(
     estimate: Estimate, seen: Examined, found: Answer, model: WindowModel, simulated: bool
 ) -> str:
     """Flag what lies outside the model; return the reason of a refusal, or an empty string."""
