@@ -22,7 +22,7 @@ from matterscope.learn.calibration import macro_f1, mean_absolute_error
 from matterscope.learn.networks import Recipe
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.experts import Experts
-from matterscope.spectra.held_out import fold_coverage, refusals
+from matterscope.spectra.held_out import CALIBRATED_ON, fold_coverage, refusals
 from matterscope.spectra.training import (
     Plan,
     distorted,
@@ -102,7 +102,7 @@ def main():
             nets = alone[name]
             line(window, f"networks, {name}", nets.coordination, nets.bond, targets, sets)
             line(window, f"SVC and KRR, {name}", share[name], bond[name], targets, sets)
-        calibrating = [held["clean"], held["nuisances"]]
+        calibrating = [held[name] for name in CALIBRATED_ON]
         for name, found in held.items():
             cover = fold_coverage(found, targets, rows, folds, calibrating)
             print(name, "coverage of 90 % intervals", {k: round(v, 3) for k, v in cover.items()})

@@ -20,7 +20,7 @@ from matterscope.learn.networks import Recipe
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.aligned import WindowModel, answer
 from matterscope.spectra.features import Distortion, distort
-from matterscope.spectra.held_out import calibrate
+from matterscope.spectra.held_out import CALIBRATED_ON, calibrate
 from matterscope.spectra.inference import MEASURED, flag_gates, half_width
 from matterscope.spectra.quality import examine
 from matterscope.spectra.training import (
@@ -61,7 +61,7 @@ def models(training, window, members, folds, call):
         good = np.flatnonzero(rows & inside)
         known = np.concatenate([shapes[good], views.loud[0, good]])
         domain = fit_domain(known, np.tile(targets["coordination"][good], 2))
-        calibration = calibrate(targets, list(held.values()), rows & inside)
+        calibration = calibrate(targets, [held[n] for n in CALIBRATED_ON], rows & inside)
         low, high = np.quantile(shapes[good], [0.05, 0.95], axis=0)
         mean = shapes[good].mean(axis=0)
         made.append(WindowModel(window, own, domain, calibration, mean, low, high))

@@ -26,6 +26,8 @@ Targets = dict[str, NDArray[Any]]
 
 FALSE_FLAGS = 0.03
 """Share of good left-out sites that the gate on the shell may refuse."""
+CALIBRATED_ON = ("clean", "clean", "nuisances")
+"""Views that intervals are calibrated on: one spectrum in three through a random instrument."""
 LEAST = 60
 """Held-out sites below which a coordination has no quantiles of its own."""
 

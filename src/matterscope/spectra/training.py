@@ -25,7 +25,7 @@ from matterscope.spectra.aligned import FAMILY, Calibration, WindowModel
 from matterscope.spectra.alignment import aligned_shape
 from matterscope.spectra.experts import Experts, train_machines
 from matterscope.spectra.features import DISTORTIONS, distort
-from matterscope.spectra.held_out import Held, calibrate, empty, predict_held
+from matterscope.spectra.held_out import CALIBRATED_ON, Held, calibrate, empty, predict_held
 from matterscope.spectra.instruments import Instrument, fine_shapes, observe
 from matterscope.spectra.scorecards import REFERENCES, card_of, parity, scores_of, tabulate
 from matterscope.spectra.trainingsets import COORDINATIONS, SHELL, TrainingSet, load_set
@@ -269,7 +269,7 @@ def _window(
     if settings.stress:
         seen |= distorted(training, window, call)
     held = predict_folds(fold_experts(shapes, views, targets, folds, plan, call), folds, seen)
-    calibrating = [held[name] for name in ("clean", "nuisances") if name in held]
+    calibrating = [held[name] for name in CALIBRATED_ON if name in held]
     calibration = calibrate(targets, calibrating, rows)
     model = _final(training, shapes, views, plan, calibration, call)
     return model, held["clean"], scores_of(training, held, targets, folds, calibrating)
