@@ -80,8 +80,8 @@ def test_the_gate_refuses_what_has_no_oxygen_shell(task, experts) -> None:
     folds = [(np.arange(0, COUNT, 2), np.arange(1, COUNT, 2)), (np.arange(1, COUNT, 2), np.arange(0, COUNT, 2))]  # fmt: skip
     found = refusals(held, rows, folds)
     assert found["non-oxygen sites"] > 0.9
-    # 3 % by construction, counted on about 108 sites: three standard errors above
-    assert found["oxygen sites"] < 0.03 + 3 * np.sqrt(0.03 / 108)
+    # 3.5 % by construction, counted on about 108 sites: three standard errors above
+    assert found["oxygen sites"] < 0.035 + 3 * np.sqrt(0.035 / 108)
 
 
 def _wrong_in_one_class(seed: int, count: int) -> tuple[Held, dict[str, np.ndarray]]:

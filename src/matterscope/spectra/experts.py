@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 CLASSES = len(COORDINATIONS)
 STATES = 3
-SHARPNESS = 0.1
+SHARPNESS = 0.2
 """Ridge scores of a class lie near 0 or 1; a softmax at this temperature makes them probabilities."""
 QUIET, SEEN = 0.03, 0.1
 """Noise variances of computed shapes and of shapes through instruments."""

@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 Rows = NDArray[np.bool_]
 Targets = dict[str, NDArray[Any]]
 
-FALSE_FLAGS = 0.03
+FALSE_FLAGS = 0.035
 """Share of good left-out sites that the gate on the shell may refuse."""
 CALIBRATED_ON = ("clean", "clean", "nuisances")
 """Views that intervals are calibrated on: one spectrum in three through a random instrument."""

@@ -46,7 +46,7 @@ MEASURED = Instrument(
 HERFD, and places E½ differently by about 1 eV."""
 FAR = 1.0
 """Percentile of the training population beyond which an answer is refused (1 is its edge)."""
-NEAR = 0.975
+NEAR = 0.99
 """Percentile from which the answer is flagged: so many good spectra lie inside."""
 LONG = 2.05
 """Å; oxides whose edge is that of Cu(I) have shorter bonds (two-fold, 1.85 Å)."""
