@@ -1,8 +1,8 @@
 """Join models that were trained window by window into one file, as one call of `spectra train` makes it.
 
 In: model files of the same training set, and the target. Out: the joined model and its card beside it.
-The recipe of the shipped model: `matterscope spectra train cu_k_feff --name cu-k-xanes --members 4
---nuisances 0.3`, or once with `--windows wide` and once with `--windows narrow`, and this script.
+The recipe of the shipped model: `matterscope spectra train cu_k_feff --name cu-k-xanes --licence
+BSD-3-Clause`, or once with `--windows wide` and once with `--windows narrow`, and this script.
 """
 
 import sys

@@ -161,7 +161,7 @@ class TrainSettings(Settings):
         "material", "What no fold shares: material, formula or chemical system."
     )
     folds: int = option(5, "Folds of the cross-validation that scores and calibrates.", ge=2, le=20)
-    members: int = option(4, "Networks in the ensemble.", ge=1, le=50)
+    members: int = option(2, "Networks that answer beside the kernel machine.", ge=1, le=50)
     epochs: int = option(60, "Passes through the training set.", ge=1, le=2000)
     nuisances: float = option(
         0.7,
