@@ -109,6 +109,8 @@ def summary(answers: list, truth: float) -> str:
                 for i in (g2.interval(0.68), g2.interval(0.95))
             ]
         )
+    if len(values) < 2:
+        return f"{truth:.4f}; {verdicts}; no values"
     v, cover = np.array(values), np.mean(inside, 0)
     modes = {str(a.diagnostics.get("mode", "no dip")) for a in answers}
     return (

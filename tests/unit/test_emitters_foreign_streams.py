@@ -182,3 +182,25 @@ def test_tags_of_timeharp_6_are_those_of_5_behind_its_longer_header(
     for name in ("time", "channel", "delay"):
         assert np.array_equal(five[name], six[name])
     assert "layout-unseen" in [w["code"] for w in six.attrs["warnings"]]
+
+
+def test_one_channel_twice_is_refused(light) -> None:
+    with pytest.raises(DataError, match="two different channels"):
+        emitters.g2(light, channels=(1, 1))
+
+
+def test_where_bunching_has_died_away_is_no_dip() -> None:
+    faint = simulate_site([1.0], 0.0204, np.random.default_rng(0), rate=1.4e6, background_rate=7e4)
+    answer = emitters.g2(faint, longest_lag=0.0)
+    assert not answer.flagged("dip-outside-window")
+    assert answer["g2_zero"].value is not None
+
+
+@pytest.mark.realdata
+def test_a_t2_file_called_t3_is_refused_block_by_block(data: Path, tmp_path: Path) -> None:
+    given = (data / "emitters/hbt_t2_320mhz_hydraharp.ptu").read_bytes()
+    at = given.index(b"TTResultFormat_TTTRRecType") + 40
+    path = tmp_path / "wrong.ptu"
+    path.write_bytes(given[:at] + struct.pack("<q", 0x01010304) + given[at + 8 :])
+    with pytest.raises(ReadError, match="longer than the sync period"):
+        emitters.g2(path)

@@ -125,10 +125,11 @@ def _continuous(estimate: Estimate, evidence: Evidence, settings: G2Settings, ca
     keep = np.ones(counts.size, bool)
     for low, high in masks:
         keep &= (centre < low) | (centre > high)
-    if is_sparse(edges, counts, settings):
+    hidden = settings.delay is None and _nothing_there(edges, counts, expected, evidence)
+    if is_sparse(edges, counts, settings, hidden):
         window = search_window(evidence, settings)
         return answer_sparse(estimate, window, masks, evidence.free_scale, settings, call)
-    if settings.delay is None and _nothing_there(edges, counts, expected, evidence):
+    if hidden:
         return _no_dip(estimate, edges, counts, expected)
     found = fit_dip(
         edges,

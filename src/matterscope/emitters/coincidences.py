@@ -20,7 +20,7 @@ from matterscope.emitters.correlation import (
     PairHistogram,
 )
 from matterscope.emitters.dips import find_dip
-from matterscope.emitters.pulsed import find_comb
+from matterscope.emitters.pulsed import find_comb, local_mean
 from matterscope.emitters.streams import (
     Stream,
     Survey,
@@ -68,9 +68,9 @@ def gather(stream: Stream, settings: G2Settings) -> Evidence:
     if settings.delay is None and low_rate > 1.0 and not _has_structure(histogram):
         # a long cable moves the dip out of the window: look in a ten times wider one
         wide = count_pairs(stream, pair, -10 * reach, 10 * reach, 4 * FINE_PS)
-        position, _, significance = find_dip(
-            wide.edges / 1e3, wide.counts.astype(float), wide.expected
-        )
+        counts = wide.counts.astype(float)
+        # against the level nearby: where bunching has died away is no dip
+        position, _, significance = find_dip(wide.edges / 1e3, counts, local_mean(counts, 32))
         if significance > 6.0:
             centre = int(position * 1000)
             evidence.histogram = count_pairs(stream, pair, centre - reach, centre + reach)

@@ -106,16 +106,20 @@ def weigh_dip(
         Bins that take part.
     """
     use = np.ones(counts.size, bool) if keep is None else keep
-    scene = _Scene.of(edges, np.where(use, counts, 0.0), np.where(use, expected, 0.0), sigma)
-    blocks, grids, priors = [], [], []
-    for time in TIMES:
-        grid, prior = _delay_grid(edges, delay, float(np.hypot(time, sigma)))
-        blocks.append(_block(scene, time, grid, free_scale))
-        grids.append(grid)
-        priors.append(prior)
+    seen, mean = np.where(use, counts, 0.0), np.where(use, expected, 0.0)
     # with a free scale, bunching longer than the window is but another scale
     longest = 0.25 * float(edges[-1] - edges[0]) if free_scale else np.inf
-    chances = [_bunching_chances(time, longest) for time in TIMES]
+    # where the delay is not known, a coarse choice of bunching: there are thousands of delays
+    every = 1 if np.isfinite(delay.sigma) else 3
+    chances = [_bunching_chances(time, longest, every) for time in TIMES]
+    blocks, grids, priors = [], [], []
+    for time, chance in zip(TIMES, chances, strict=True):
+        width = float(np.hypot(time, sigma))
+        grid, prior = _delay_grid(edges, delay, width)
+        scene = _Scene.of(*_rebinned(edges, seen, mean, 0.1 * width), sigma)
+        blocks.append(_block(scene, time, grid, chance, free_scale))
+        grids.append(grid)
+        priors.append(prior)
     # a dip and its delay weigh alike at every τ1, whatever the number of delays on its grid
     logs = [
         b + c[:, None, None] + p[:, None] for b, c, p in zip(blocks, chances, priors, strict=True)
@@ -144,13 +148,17 @@ def weigh_dip(
     )
 
 
-def _bunching_chances(time: float, longest: float) -> Floats:
-    """Return log probabilities of `BUNCHING` beforehand, given τ1.
+def _bunching_chances(time: float, longest: float, every: int) -> Floats:
+    """Return log probabilities of `BUNCHING` beforehand, given τ1, of each or of every third choice.
 
     Bunching is slower than the dip, or g2 would be negative beside it, and not slower than `longest`.
     """
+    allowed = [
+        p if not a or (time < t < longest and k % every == 0) else 0.0
+        for k, (a, t, p) in enumerate(BUNCHING)
+    ]
     with np.errstate(divide="ignore"):
-        log = np.log([p if not a or time < t < longest else 0.0 for a, t, p in BUNCHING])
+        log = np.log(allowed)
     return np.asarray(log - logsumexp(log))
 
 
@@ -166,10 +174,21 @@ class _Scene(NamedTuple):
     def of(cls, edges: Floats, counts: Floats, expected: Floats, sigma: float) -> _Scene:
         centre = 0.5 * (edges[1:] + edges[:-1])
         some = counts > 0
-        step = float(np.diff(edges).mean())
+        step = float(edges[1] - edges[0])
         # the width of a bin smears like a uniform law
         wide = float(np.sqrt(sigma**2 + step**2 / 12.0))
         return cls(centre, centre[some], counts[some], expected, step, wide)
+
+
+def _rebinned(
+    edges: Floats, counts: Floats, expected: Floats, width: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return the histogram in bins of at most `width` ns: wide dips need no fine bins."""
+    factor = max(int(width / float(edges[1] - edges[0])), 1)
+    # the last bin may be narrower; no count is left out, or recovery times would see other data
+    first = np.arange(0, counts.size, factor)
+    borders = np.append(edges[first], edges[-1])
+    return borders, np.add.reduceat(counts, first), np.add.reduceat(expected, first)
 
 
 def _delay_grid(edges: Floats, delay: Delay, width: float) -> tuple[Floats, Floats]:
@@ -187,7 +206,7 @@ def _delay_grid(edges: Floats, delay: Delay, width: float) -> tuple[Floats, Floa
     return grid, log - logsumexp(log)
 
 
-def _block(scene: _Scene, time: float, grid: Floats, free_scale: bool) -> Floats:
+def _block(scene: _Scene, time: float, grid: Floats, chance: Floats, free_scale: bool) -> Floats:
     """Return ln L for one τ1, shape (bunching, delays, g2)."""
     near, pair, dip = _near(scene, time, grid)
     missing = _seen(scene, time, grid)
@@ -196,8 +215,8 @@ def _block(scene: _Scene, time: float, grid: Floats, free_scale: bool) -> Floats
     weight = scene.number[pair][:, None]
     result = np.empty((len(BUNCHING), grid.size, G2_GRID.size))
     for k, (amplitude, slow, _) in enumerate(BUNCHING):
-        if amplitude and slow <= time:
-            result[k] = 0.0  # not allowed: `_bunching_chances`
+        if not np.isfinite(chance[k]):
+            result[k] = 0.0
             continue
         depth = (1.0 + amplitude - G2_GRID)[None, :]
         more, level = _raised(scene, amplitude, slow, grid)

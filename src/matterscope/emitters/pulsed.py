@@ -55,7 +55,7 @@ def find_comb(
     significance = float("inf")
     if period is None:
         padded = 2 ** int(np.ceil(np.log2(4 * counts.size)))
-        power = np.abs(np.fft.rfft(counts - _local_mean(counts), padded)) ** 2 / total
+        power = np.abs(np.fft.rfft(counts - local_mean(counts), padded)) ** 2 / total
         frequency = np.fft.rfftfreq(padded, step)
         # at least ten periods in the window, and no faster than asked
         allowed = (frequency > 10.0 / span) & (frequency < min(1.0 / shortest, 0.25 / step))
@@ -122,8 +122,9 @@ def _is_harmonic(centre: Floats, counts: Floats, period: float, offset: float) -
     return change > float(area.sum()) and change > 1.5 * noise
 
 
-def _local_mean(counts: Floats) -> Floats:
-    width = max(counts.size // 16, 1)
+def local_mean(counts: Floats, parts: int = 16) -> Floats:
+    """Return the running mean over two of `parts` of the histogram."""
+    width = max(counts.size // parts, 1)
     sums = np.concatenate([[0.0], np.cumsum(counts)])
     low = np.maximum(np.arange(counts.size) - width, 0)
     high = np.minimum(np.arange(counts.size) + width, counts.size)

@@ -35,17 +35,21 @@ Floats = NDArray[np.float64]
 Window = tuple[Floats, Floats, Floats]
 FEW_PAIRS = 200
 """Coincidences within ±`NEAR` below which the posterior answers."""
+HIDDEN_PAIRS = 4000
 NEAR = 100.0
 LEAST_ODDS = 3.0
 """Factor by which a dip must be likelier than none before it counts as seen."""
 
 
-def is_sparse(edges: Floats, counts: Floats, settings: G2Settings) -> bool:
-    """Return whether a window is answered by the posterior: as asked, else by its density of pairs."""
+def is_sparse(edges: Floats, counts: Floats, settings: G2Settings, hidden: bool = False) -> bool:
+    """Return whether a window is answered by the posterior: as asked, else by its density of pairs.
+
+    A dip that does not stand out (`hidden`) is left to the posterior up to `HIDDEN_PAIRS`.
+    """
     if settings.estimator != "auto":
         return settings.estimator == "posterior"
     pairs = float(counts.sum()) * 2.0 * NEAR / float(edges[-1] - edges[0])
-    return pairs < FEW_PAIRS
+    return pairs < (HIDDEN_PAIRS if hidden else FEW_PAIRS)
 
 
 def answer_sparse(

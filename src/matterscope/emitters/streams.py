@@ -104,14 +104,21 @@ def open_stream(given: Input) -> Stream:
 
 
 def _from_tags(tags: Any, name: str) -> Stream:
-    from matterscope.io.picoquant import MISORDER_PS, misorder_flag
+    from matterscope.io.picoquant import MISORDER_PS, delay_fault, misorder_flag
 
     stream = Stream(name, lambda: iter(()), tags.acquisition or 0.0, list(tags.flags))
     stream.about = {"record_type": tags.kind.name, "records": tags.records, "tick_ps": tags.tick}
 
+    def plausible() -> Blocks:
+        for time, channel, delay in tags.blocks():
+            late = delay_fault(delay, tags) if tags.kind.mode == 3 else None
+            if late is not None:
+                raise late
+            yield time, channel
+
     def blocks() -> Blocks:
         seen = [0, 0]
-        yield from ordered(((t, c) for t, c, _ in tags.blocks()), name, MISORDER_PS, seen)
+        yield from ordered(plausible(), name, MISORDER_PS, seen)
         stream.about["overflows"] = tags.wraps
         flag = misorder_flag(*seen)
         if seen[0] and flag not in stream.flags:
@@ -275,9 +282,9 @@ def choose_pair(found: Survey, channels: tuple[int, ...], name: str) -> tuple[in
     rates = ", ".join(f"{c}: {n:,}" for c, n in sorted(found.counts.items()))
     if channels:
         missing = [c for c in channels if c not in found.counts]
-        if missing or len(channels) != 2:
+        if missing or len(set(channels)) != 2:
             raise DataError(
-                "two channels that counted are needed",
+                "two different channels that counted are needed",
                 where=name,
                 got=", ".join(map(str, channels)),
                 expected=f"two of {rates} (channel: events)",

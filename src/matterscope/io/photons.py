@@ -120,7 +120,9 @@ def _from_npz(path: Path) -> tuple[Raw, Raw, Raw | None, dict[str, Any]]:
 
 def _unit_by_range(time: Raw, path: Path) -> float:
     """Return ps per unit of an array without one: whole numbers are ps, small fractions seconds."""
-    if time.dtype.kind in "iu" or not time.size or (time == np.round(time)).all():
+    if time.dtype.kind in "iu" or not time.size or not np.isfinite(time).all():
+        return 1.0
+    if (time == np.round(time)).all():
         return 1.0
     if float(np.abs(time).max()) < 1e6:
         return 1e12
