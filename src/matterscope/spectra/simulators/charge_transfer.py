@@ -83,8 +83,7 @@ NICKEL_OXIDE = Ligand(4.7, 7.3, 8.5, 2.06, 1.21, 1.44)
 def _shell(ion: Ion, electrons: int, field: NDArray[np.number], scale: float) -> sparse.csr_matrix:
     """Return H of 3d with so many electrons, its average taken off: Δ and U carry the averages."""
     orbital = np.kron(np.eye(2), field) + ion.zeta_initial * fock.spin_orbit(2)
-    slater = ion.f2_initial * fock.repulsion(electrons, 2)
-    slater = scale * (slater + ion.f4_initial * fock.repulsion(electrons, 4))
+    slater = scale * fock.slater(electrons, ion.f2_initial, ion.f4_initial)
     return fock.one_body(electrons, orbital) + centred(slater)
 
 

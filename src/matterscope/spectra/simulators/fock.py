@@ -57,13 +57,16 @@ def gaunt(k: int, angular: int, m: int, other: int, m2: int) -> float:
     return float(factor * zero * three_j(angular, k, other, -m, m - m2, m2))
 
 
+@lru_cache(maxsize=128)
 def tensor(k: int, q: int, angular: int, other: int) -> NDArray[np.float64]:
-    """Return ⟨l m σ|C^k_q|l' m' σ⟩, shape (2(2l+1), 2(2l'+1))."""
+    """Return ⟨l m σ|C^k_q|l' m' σ⟩, shape (2(2l+1), 2(2l'+1)); not to be written to."""
     block = np.zeros((2 * angular + 1, 2 * other + 1))
     for m in range(-angular, angular + 1):
         if abs(m - q) <= other:
             block[m + angular, m - q + other] = gaunt(k, angular, m, other, m - q)
-    return np.asarray(np.kron(np.eye(2), block), dtype=np.float64)
+    made = np.asarray(np.kron(np.eye(2), block), dtype=np.float64)
+    made.flags.writeable = False
+    return made
 
 
 def spin_orbit(angular: int) -> NDArray[np.float64]:
@@ -132,6 +135,14 @@ def one_body(electrons: int, matrix: NDArray[np.number]) -> sparse.csr_matrix:
     return sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(size, size))
 
 
+def slater(electrons: int, f2: float, f4: float) -> sparse.csr_matrix:
+    """Return F²·C²·C² + F⁴·C⁴·C⁴ over all pairs on d^n; nothing is computed where both vanish."""
+    if f2 == 0.0 and f4 == 0.0:
+        size = len(determinants(electrons))
+        return sparse.csr_matrix((size, size))
+    return f2 * repulsion(electrons, 2) + f4 * repulsion(electrons, 4)
+
+
 @lru_cache(maxsize=32)
 def repulsion(electrons: int, k: int) -> sparse.csr_matrix:
     """Return Σ_{pairs} C^k(1)·C^k(2) on d^n: the factor of F^k(dd).
@@ -169,19 +180,23 @@ def hole_exchange(electrons: int, k: int) -> sparse.csr_matrix:
 
     i, k run over 2p, j, l over 3d; spins pair as (i, l) and (j, k).
     """
-    components = [tensor(k, q, 1, 2) for q in range(-k, k + 1)]  # ⟨p|C^k_q|d⟩
-    size = P_ORBITALS * len(determinants(electrons))
-    total = sparse.csr_matrix((size, size))
-    for i in range(P_ORBITALS):
-        for h in range(P_ORBITALS):
-            # m_i + m_j = m_l + m_h: the same component on both sides
-            matrix = -np.sum([np.outer(block[h], block[i]) for block in components], axis=0)
-            if not matrix.any():
-                continue
-            outer = np.zeros((P_ORBITALS, P_ORBITALS))
-            outer[i, h] = 1.0
-            total = total + sparse.kron(hole_operator(outer), one_body(electrons, matrix))
-    return sparse.csr_matrix(total)
+    components = np.array([tensor(k, q, 1, 2) for q in range(-k, k + 1)])  # ⟨p|C^k_q|d⟩
+    # m_i + m_j = m_l + m_h: the same component on both sides; [i, h, j, l] of (a†_i a_h)_p (a†_j a_l)_d
+    matrix = -np.einsum("qhj,qil->ihjl", components, components)
+    one, other, rows, columns, signs = _hops(electrons)
+    count = len(determinants(electrons))
+    size = P_ORBITALS * count
+    parts = []
+    for i, h in np.argwhere(np.abs(matrix).sum(axis=(2, 3)) > 0):
+        values = matrix[i, h][one, other] * signs
+        kept = np.flatnonzero(values)
+        # a†_i a_h on the states of the hole is δ_ih − |h⟩⟨i|
+        parts.append(np.array([-values[kept], h * count + rows[kept], i * count + columns[kept]]))
+    entries = np.concatenate(parts, axis=1)
+    places = entries[1:].astype(np.int64)
+    hopped = sparse.csr_matrix((entries[0], (places[0], places[1])), shape=(size, size))
+    shared = one_body(electrons, np.einsum("iijl->jl", matrix))
+    return sparse.csr_matrix(hopped + sparse.kron(sparse.eye(P_ORBITALS), shared))
 
 
 def blocks(matrix: sparse.csr_matrix) -> list[NDArray[np.int64]]:

@@ -150,12 +150,9 @@ def hamiltonians(
     n = ion.electrons
     spin, field10 = fock.spin_orbit(2), np.kron(np.eye(2), field)
     initial = fock.one_body(n, field10 + zeta_scale * ion.zeta_initial * spin)
-    initial = initial + scale * (
-        ion.f2_initial * fock.repulsion(n, 2) + ion.f4_initial * fock.repulsion(n, 4)
-    )
-    shell = fock.one_body(n + 1, field10 + zeta_scale * ion.zeta_final * spin) + scale * (
-        ion.f2_final * fock.repulsion(n + 1, 2) + ion.f4_final * fock.repulsion(n + 1, 4)
-    )
+    initial = initial + scale * fock.slater(n, ion.f2_initial, ion.f4_initial)
+    shell = fock.one_body(n + 1, field10 + zeta_scale * ion.zeta_final * spin)
+    shell = shell + scale * fock.slater(n + 1, ion.f2_final, ion.f4_final)
     final = sparse.kron(sparse.eye(fock.P_ORBITALS), shell) + sparse.kron(
         ion.zeta_core * fock.hole_operator(fock.spin_orbit(1)), sparse.eye(shell.shape[0])
     )
