@@ -60,6 +60,15 @@ def test_the_sum_spectrum_is_named_and_repaired_within_one_electronvolt(eels, tm
     assert (tmp_path / "Extracted_Spectrum_1.csv").exists()
 
 
+def test_edges_of_barium_and_lanthanum_are_not_excluded_until_the_elements_are_stated(
+    eels, tmp_path
+):
+    path = eels / "TM" / "Extracted_Spectrum_1.msa"
+    assert spectra.reduce(path, artifacts=tmp_path).flagged("look_alike")
+    stated = spectra.reduce(path, elements=("O", "Mn", "Co", "Ni"), artifacts=tmp_path)
+    assert not stated.flagged("look_alike")
+
+
 def test_the_specimen_is_thicker_away_from_the_vacuum(eels):
     thickness = spectra.map(eels / "ZLP" / "EELS_Spectrum_Image.dm3").arrays["thickness"].values
     assert thickness.shape == (2, 21)

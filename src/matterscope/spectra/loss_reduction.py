@@ -38,6 +38,7 @@ REFERENCES = [
     "Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed., Springer (2011)",
     "Elam, Ravel and Sidebottom, Radiat. Phys. Chem. 63, 121 (2002)",
 ]
+LOOK_ALIKES = {"Co": "Co L2,3 and Ba M4,5 (781, 796 eV)", "Ni": "Ni L2,3 and La M4,5 (832, 849 eV)"}
 TOLERATED = 5.0
 """An axis off by more than this (eV) is flagged (§6)."""
 TERMS = {"shift": 1, "linear": 2, "quadratic": 3}
@@ -252,6 +253,7 @@ def _core_edges(estimate: Estimate, state: Reduced, settings: ReduceSettings, ca
         estimate.quantities["axis_distortion"] = refused("eV", "no edge was named")
         estimate.pictures.append(edges_picture(state.energy, state.counts, found, None))
         return
+    _look_alikes(estimate, found, settings)
     axis = _chosen_axis(found, settings)
     _axis_quantities(estimate, state, found, axis, call)
     recorded = state.energy
@@ -324,6 +326,18 @@ def _axis_quantities(
             "edge_unsure",
             f"{', '.join(unsure)} named with less than 90 % probability",
             "give the elements that can be present with --elements",
+        )
+
+
+def _look_alikes(estimate: Estimate, found: Interpretation, settings: ReduceSettings) -> None:
+    """Say which M4,5 edges, absent from the readings, stand where a named L2,3 pair does."""
+    named = {e.label.split()[0] for e in found.edges}
+    twins = [text for metal, text in LOOK_ALIKES.items() if metal in named]
+    if twins and not settings.elements:
+        estimate.flag(
+            "look_alike",
+            f"{' and '.join(twins)} cannot be told apart by position and separation",
+            "M4,5 lines are nearly equally strong, L3 is about twice L2; --elements states what can be present",
         )
 
 
