@@ -160,7 +160,7 @@ def absorption(draws: int) -> tuple[int, int, int]:
     energy = np.arange(0.3, 5.0, 0.01)
     caught = refused = 0
     for _ in range(draws):
-        gap, strength = rng.uniform(0.5, 3.0), 10 ** rng.uniform(4.2, 5.7)
+        gap, strength = rng.uniform(0.5, 3.0), 10 ** rng.uniform(4.5, 5.7)
         rise = np.maximum(energy - gap, 0.0)
         direct = strength * np.sqrt(rise) / energy
         indirect = 0.1 * strength * rise**2 + 5 * strength * np.maximum(rise - 1.5, 0) ** 0.5
