@@ -51,17 +51,18 @@ class Forest:
         """Return the mean over the trees, shape (n,) or (n, k)."""
         # scikit-learn compares in single precision; the same here, or a tie goes the other way
         single = features.astype(np.float32)
-        rows = np.arange(len(single))
-        total = np.zeros((len(single), *self.value.shape[1:]))
+        total = np.zeros(len(single))
         for root in self.roots:
             node = np.full(len(single), root)
+            walking = np.arange(len(single))
             while True:
-                asked = self.feature[node]
-                inner = asked >= 0
-                if not inner.any():
+                asked = self.feature[node[walking]]
+                walking, asked = walking[asked >= 0], asked[asked >= 0]
+                if not len(walking):
                     break
-                smaller = single[rows, np.maximum(asked, 0)] <= self.threshold[node]
-                node = np.where(inner, np.where(smaller, self.left[node], self.right[node]), node)
+                here = node[walking]
+                smaller = single[walking, asked] <= self.threshold[here]
+                node[walking] = np.where(smaller, self.left[here], self.right[here])
             total += self.value[node]
         return total / len(self.roots)
 
