@@ -179,14 +179,26 @@ def disks_amplitude(grid: Grid, y: Floats, x: Floats, radius: Floats) -> Complex
         equal: Complexes = (column @ row.T) * factor[where]
         return equal
     total = np.zeros(grid.shape, dtype=complex)
-    term = np.empty(grid.shape, dtype=complex)
-    for size in sizes:
-        members = radius == size
-        factor = np.pi * size**2 * disk_factor(modulus * size)
-        np.matmul(column[:, members], row[:, members].T, out=term)
-        term *= factor[where]
+    term, factor = np.empty(grid.shape, dtype=complex), np.empty(grid.shape)
+    for j, size in enumerate(radius):
+        profile = np.pi * size**2 * _disk_profile(modulus * size)
+        np.take(profile, where, out=factor, mode="clip")
+        np.multiply(column[:, j, None], row[None, :, j], out=term)
+        term *= factor
         total += term
     return total
+
+
+@cache
+def _disk_nodes() -> tuple[Floats, Floats]:
+    x = np.arange(0.0, 100.0, 0.002)
+    return x, disk_factor(x)
+
+
+def _disk_profile(x: Floats) -> Floats:
+    """Return h(x) from a table: linear between nodes 0.002 apart is good to 1.3e-7 of h(0)."""
+    nodes, values = _disk_nodes()
+    return np.interp(x, nodes, values) if x.max(initial=0.0) < nodes[-1] else disk_factor(x)
 
 
 @lru_cache(maxsize=16)

@@ -209,6 +209,13 @@ def polish(task: Task, counts: Counts, start: Structure) -> Fit:
     free = one if task.equal else replace(one, radii=True)
     mean = float(np.sqrt((start.radius**2).mean()))
     first = replace(start, radius=np.full(start.count, mean))
+    if start.count <= 3 and not task.equal:
+        # a very unequal pair looks like many equal disks: it is tried as it is
+        tried = [refine(u, half, free, steps=12) for u in unequal_starts(first)]
+        alone = min(tried, key=lambda f: f.score)
+        alone = refine(alone.structure, full, free, steps=8, fisher=True)
+        if proved(alone):
+            return alone
     fit = refine(first, inner, one, steps=8)
     fit = _recycle(fit, inner, full, *((0.55, 0.3) if task.equal else (0.25, 0.22)))
     if not task.equal:
@@ -226,7 +233,7 @@ def unequal_starts(structure: Structure) -> list[Structure]:
         sides = np.array([1.0, -1.0])
         return [
             replace(structure, radius=structure.radius * (1.0 + e * sides))
-            for e in (0.05, 0.2, 0.4)
+            for e in (0.05, 0.2, 0.4, -0.3)
         ]
     step = 0.05 * np.array([1.0, -1.0, 0.5, -0.5])[np.arange(structure.count) % 4]
     return [replace(structure, radius=structure.radius * (1.0 + step))]
