@@ -166,3 +166,12 @@ def test_curves_hold_as_many_counts_as_their_header_says(
     assert len(found) == curves
     for m in found:
         assert int(m["counts"].sum()) == m.attrs["vendor"]["curve"]["IntegralCount"]
+
+
+def test_the_decay_of_a_dot_beats_and_is_fitted_to_the_noise(data: Path) -> None:
+    answer = emitters.lifetime(data / "emitters/hbt_80mhz.qutag", channels=(2,))
+    # 512 bins: χ²/dof of a right model scatters by 0.06
+    assert answer.diagnostics["chi_square_per_dof"] < 1.25
+    assert answer["beat_frequency"].value == pytest.approx(1.795, abs=0.02)
+    assert answer["lifetime_1"].value == pytest.approx(0.199, abs=0.01)
+    assert answer.flagged("beats")
