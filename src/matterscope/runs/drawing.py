@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from matterscope.core.pictures import Layer, Panel, Picture
@@ -283,15 +284,15 @@ def _image(figure: Figure, axes: Axes, layer: Layer, panel: Panel, order: int) -
         **scale,
     )
     if layer.style.get("annotate"):
-        _annotate(axes, z, layer)
+        _annotate(axes, z, layer, drawn)
     if layer.style.get("colorbar", True):
         figure.colorbar(drawn, ax=axes, label=panel.color_label, shrink=0.9)
 
 
-def _annotate(axes: Axes, z: np.ndarray[Any, Any], layer: Layer) -> None:
+def _annotate(axes: Axes, z: np.ndarray[Any, Any], layer: Layer, drawn: AxesImage) -> None:
     (x0, x1), (y0, y1) = layer.data["x"], layer.data["y"]
-    finite = z[np.isfinite(z)]
-    middle = (finite.min() + finite.max()) / 2 if finite.size else 0.0
+    # luma of ITU-R BT.601: maps may run from light to dark or from dark to light
+    luma = drawn.cmap(drawn.norm(z))[..., :3] @ np.array([0.299, 0.587, 0.114])
     shown = str(layer.style["annotate"])
     pattern = shown if "{" in shown else "{:.3g}"
     for (row, column), value in np.ndenumerate(z):
@@ -305,7 +306,7 @@ def _annotate(axes: Axes, z: np.ndarray[Any, Any], layer: Layer) -> None:
                 ha="center",
                 va="center",
                 fontsize=7.5,
-                color="white" if value < middle else INK,
+                color="white" if luma[row, column] < 0.5 else INK,
             )
 
 
