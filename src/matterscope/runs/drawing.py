@@ -292,7 +292,8 @@ def _image(figure: Figure, axes: Axes, layer: Layer, panel: Panel, order: int) -
 def _annotate(axes: Axes, z: np.ndarray[Any, Any], layer: Layer, drawn: AxesImage) -> None:
     (x0, x1), (y0, y1) = layer.data["x"], layer.data["y"]
     # luma of ITU-R BT.601: maps may run from light to dark or from dark to light
-    luma = drawn.cmap(drawn.norm(z))[..., :3] @ np.array([0.299, 0.587, 0.114])
+    colours = np.asarray(drawn.cmap(drawn.norm(z)))
+    luma = colours[..., :3] @ np.array([0.299, 0.587, 0.114])
     shown = str(layer.style["annotate"])
     pattern = shown if "{" in shown else "{:.3g}"
     for (row, column), value in np.ndenumerate(z):
