@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.estimates import Estimate
 from matterscope.core.pictures import Panel, Picture, band, line, span
-from matterscope.spectra.fusion_training import FusionModel, nearest
+from matterscope.spectra.fusion_training import NUISANCE, FusionModel, nearest
 from matterscope.spectra.simulators.broadening import gaussian_broaden
 from matterscope.spectra.streams import block_grid, early_part, rise
 
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 STRETCH = 1.5
 """A block is used up to this multiple of its 99 % limits; from 1 on its answer is flagged."""
+SHARES = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 WIDTHS = np.arange(0.0, 3.01, 0.5)
 """Extra Gaussian standard deviations (eV) that are tried on the simulation."""
 
@@ -97,6 +98,21 @@ def _seen_through(block: str, grid: Floats, shape: Floats, width: float) -> Floa
     return np.asarray(moved * (shape.mean() / moved.mean()))
 
 
+def apparent_width(fusion: FusionModel, block: str, values: Floats) -> float:
+    """Return the extra width with which a simulated spectrum comes nearest, in units of the widest copy trained on."""
+    grid, cloud = block_grid(block), population(fusion, block)
+    clean = cloud[: len(cloud) // 2 : 3]
+    trained = NUISANCE["L23" if block.endswith("_L23") else "K"]
+    apart = [
+        min(
+            float(((_seen_through(block, grid, row, share * trained) - values) ** 2).sum())
+            for row in clean
+        )
+        for share in SHARES
+    ]
+    return float(SHARES[int(np.argmin(apart))])
+
+
 def title(block: str) -> str:
     """Return the name of a block for a reader: ``"Ni K (20–34 eV)"``."""
     return block.replace("_", " ").replace("+", " (20–34 eV)")
@@ -123,6 +139,7 @@ def usable_blocks(
 ) -> dict[str, Floats]:
     """Return the blocks inside the training population; flag the border and what lies outside."""
     used: dict[str, Floats] = {}
+    wide: list[str] = []
     table: dict[str, list[float]] = {}
     outside: dict[str, dict[str, float]] = {}
     for block, values in blocks.items():
@@ -141,6 +158,14 @@ def usable_blocks(
                 "read the intervals as too narrow",
             )
         used[block] = values
+        if not block.endswith("+") and apparent_width(fusion, block, values) > 1.0:
+            wide.append(block)
+    if wide:
+        estimate.flag(
+            "instrument_wide",
+            f"{', '.join(map(title, wide))} looks broader than any copy that the model was trained on.",
+            "read the intervals as too narrow, that of nickel's charge above all; measure with better resolution",
+        )
     estimate.diagnostics |= {"domain": table, "misfit": outside}
     return used
 
