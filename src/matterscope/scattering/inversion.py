@@ -108,7 +108,7 @@ class Seeds:
 
 
 def prepare_seeds(task: Task, flat: Flattened, radius: float, rng: np.random.Generator) -> Seeds:
-    """Return the Patterson, its strongest vectors, and some 1500 pixels on which lists are scored."""
+    """Return the Patterson, its strongest vectors, and the pixels on which lists are scored."""
     values = patterson(flat)
     grid = 2.0 * np.pi / PATTERSON_GRID
     # two disks do not overlap: vectors shorter than about a diameter are ripples of the origin
@@ -118,8 +118,10 @@ def prepare_seeds(task: Task, flat: Flattened, radius: float, rng: np.random.Gen
     peaks = peaks[(np.abs(peaks) <= far).all(axis=1)]
     inner = task.open_pixels & (task.radius < 0.625 * 0.5 * min(task.image.shape))
     rows, columns = np.nonzero(inner)
-    if rows.size > 1500:
-        chosen = rng.choice(rows.size, 1500, replace=False)
+    # where most pixels hold no photon all of them are needed to tell lists apart
+    most = 1500 if float(task.image[inner].mean()) > 3.0 else 6000
+    if rows.size > most:
+        chosen = rng.choice(rows.size, most, replace=False)
         rows, columns = rows[chosen], columns[chosen]
     return Seeds(
         np.ascontiguousarray(values, dtype=np.float32),
@@ -190,7 +192,7 @@ def usual_plan(level: float, effort: int = 1) -> Plan:
     few = level < 2 * BLIND
     if effort > 1:
         return Plan(24 * effort, 3 * effort, 16, max(effort, 2 if few else 1))
-    return Plan(starts=32, lists=6, moves=16, polish=2) if few else Plan()
+    return Plan(starts=48, lists=8, moves=16, polish=2) if few else Plan()
 
 
 def _schedule(task: Task, counts: Counts) -> tuple[Counts, Counts, Counts]:
