@@ -180,9 +180,11 @@ def one(seed, spectra, streams):
         found.setdefault(f"verdicts {kind}", []).append(
             answer["verdict"].value if "verdict" in answer.quantities else "not asked"
         )
-    best = max(name["identity"].probabilities.items(), key=lambda kv: kv[1])
-    right = best[0] == ("D0" if there else "none of these")
-    found["identity"] = [best[1], bool(right), name["none_of_these"].value, not there]
+    shares = name["identity"].probabilities
+    stated = {k: v for k, v in shares.items() if k != "others"}
+    best = max(stated, key=lambda k: stated[k])
+    right = best == ("D0" if there else "none of these")
+    found["identity"] = [shares[best], right, name["none_of_these"].value, not there]
     return found
 
 

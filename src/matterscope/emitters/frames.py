@@ -60,7 +60,7 @@ def clean(data: xr.Dataset, settings: SpectrumSettings) -> Frames:
         edges, counts = (HC / edges)[::-1], counts[:, ::-1]
     lost = ~np.isfinite(counts)
     counts = np.where(lost, np.nanmedian(counts), counts)
-    width = settings.instrument_pixels or NARROWEST
+    width = _response(settings, 0.5 * (edges[1:] + edges[:-1]), np.diff(edges))
     if settings.remove_cosmics:
         struck, groups, noise = find_cosmics(counts, width)
     else:
@@ -70,6 +70,14 @@ def clean(data: xr.Dataset, settings: SpectrumSettings) -> Frames:
             estimate_noise(counts),
         )
     return Frames(edges, counts, struck | lost, groups, noise)
+
+
+def _response(settings: SpectrumSettings, energy: Floats, step: Floats) -> float:
+    """Return the full width of the spectrometer's response in pixels, as far as it is known."""
+    if settings.instrument_pixels is not None or settings.instrument_width is None:
+        return settings.instrument_pixels or NARROWEST
+    pixels = settings.instrument_width * energy**2 / HC / step
+    return max(float(np.median(pixels)), NARROWEST)
 
 
 def combine(frames: Frames, group: int) -> Light:
