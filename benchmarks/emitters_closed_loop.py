@@ -24,12 +24,13 @@ import pandas as pd
 from matterscope.core.calls import Call, Input
 from matterscope.core.random import generator
 from matterscope.core.schema import measurement
-from matterscope.emitters.antibunching import infer_g2
 from matterscope.emitters.cards import join_answers
-from matterscope.emitters.ensembles import analyse_ensemble
 from matterscope.emitters.identity import identify_emitter
-from matterscope.emitters.made_arrays import array_map, occupied_sites, site_frames, site_stream
-from matterscope.emitters.maps import analyse_map
+from matterscope.emitters.lines.ensembles import analyse_ensemble
+from matterscope.emitters.lines.spectra import analyse_spectrum
+from matterscope.emitters.made.arrays import array_map, occupied_sites, site_frames, site_stream
+from matterscope.emitters.made.twin import Design, make_array, spectrum_axis
+from matterscope.emitters.photons.antibunching import infer_g2
 from matterscope.emitters.settings import (
     CardSettings,
     EnsembleSettings,
@@ -39,8 +40,7 @@ from matterscope.emitters.settings import (
     SimulateSettings,
     SpectrumSettings,
 )
-from matterscope.emitters.spectra import analyse_spectrum
-from matterscope.emitters.twin import Design, make_array, spectrum_axis
+from matterscope.emitters.sites.maps import analyse_map
 
 LEVELS = (0.68, 0.9, 0.95)
 IONS = 100.0

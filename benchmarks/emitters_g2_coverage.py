@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 
-from matterscope.emitters.correlation import pair_histogram
-from matterscope.emitters.dips import fit_dip
-from matterscope.emitters.sources import Detection, simulate_stream
+from matterscope.emitters.made.sources import Detection, simulate_stream
+from matterscope.emitters.photons.correlation import pair_histogram
+from matterscope.emitters.photons.dips import fit_dip
 from matterscope.physics.rates import ThreeLevels
 
 LEVELS = ThreeLevels(5e7, 3.3e8, 2e6, 5e5)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from matterscope import emitters
-from matterscope.emitters.sources import Detection, Excitation, simulate_site
+from matterscope.emitters.made.sources import Detection, Excitation, simulate_site
 from matterscope.physics.rates import ThreeLevels
 
 HBN = ThreeLevels(5e7, 3.3e8, 2e6, 5e5)

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from matterscope.emitters.correlation import log_correlation
-from matterscope.emitters.sources import Detection, simulate_stream
+from matterscope.emitters.made.sources import Detection, simulate_stream
+from matterscope.emitters.photons.correlation import log_correlation
 from matterscope.physics.rates import ThreeLevels
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from matterscope.core.random import generator
-from matterscope.emitters.arrays import occupation, register
-from matterscope.emitters.detection import find_sites
-from matterscope.emitters.twin import Design, make_array
+from matterscope.emitters.made.twin import Design, make_array
+from matterscope.emitters.sites.arrays import occupation, register
+from matterscope.emitters.sites.detection import find_sites
 
 PEER = """
 import sys, time, warnings, numpy as np

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 from scipy.stats import chi2
 
-from matterscope.emitters.correlation import pair_histogram
-from matterscope.emitters.sources import renewal_times
+from matterscope.emitters.made.sources import renewal_times
+from matterscope.emitters.photons.correlation import pair_histogram
 from matterscope.physics.rates import ThreeLevels
 
 

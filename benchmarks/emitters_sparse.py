@@ -16,9 +16,10 @@ import time
 
 import numpy as np
 
-from matterscope.emitters.correlation import pair_histogram
-from matterscope.emitters.dips import fit_dip
-from matterscope.emitters.posterior import (
+from matterscope.emitters.made.sources import Detection, simulate_site
+from matterscope.emitters.photons.correlation import pair_histogram
+from matterscope.emitters.photons.dips import fit_dip
+from matterscope.emitters.photons.posterior import (
     G2_GRID,
     Delay,
     DipPosterior,
@@ -26,7 +27,6 @@ from matterscope.emitters.posterior import (
     under,
     weigh_dip,
 )
-from matterscope.emitters.sources import Detection, simulate_site
 from matterscope.physics.rates import ThreeLevels
 
 EDGES = (10, 30, 100, 200, 1000)

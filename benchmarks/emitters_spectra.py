@@ -12,9 +12,9 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from matterscope.core.units import HC
-from matterscope.emitters.cosmics import find_cosmics
-from matterscope.emitters.twin import expected_spectrum, spectrum_axis, spectrum_frames
-from matterscope.emitters.zero_phonon import Light, edges_of, fit_line, zero_phonon_share
+from matterscope.emitters.lines.cosmics import find_cosmics
+from matterscope.emitters.lines.zero_phonon import Light, edges_of, fit_line, zero_phonon_share
+from matterscope.emitters.made.twin import expected_spectrum, spectrum_axis, spectrum_frames
 
 
 def jumping(rng, frames=12, offset=600.0):

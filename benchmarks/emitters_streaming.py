@@ -15,11 +15,11 @@ import numpy as np
 
 from matterscope.core.calls import Call
 from matterscope.core.estimates import InputRef
-from matterscope.emitters import antibunching
-from matterscope.emitters.coincidences import Evidence, count_pairs
+from matterscope.emitters.made.sources import Detection, simulate_stream
+from matterscope.emitters.photons import antibunching
+from matterscope.emitters.photons.coincidences import Evidence, count_pairs
+from matterscope.emitters.photons.streams import Stream, choose_pair, survey
 from matterscope.emitters.settings import G2Settings
-from matterscope.emitters.sources import Detection, simulate_stream
-from matterscope.emitters.streams import Stream, choose_pair, survey
 from matterscope.physics.rates import ThreeLevels
 
 

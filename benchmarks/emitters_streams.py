@@ -99,8 +99,8 @@ def best(f: Callable[[], Any], n: int = 3) -> tuple[float, Any]:
 
 
 def main(python: str = sys.executable) -> None:
-    from matterscope.emitters.correlation import log_correlation, pair_histogram
-    from matterscope.emitters.sources import Detection, renewal_times, simulate_stream
+    from matterscope.emitters.made.sources import Detection, renewal_times, simulate_stream
+    from matterscope.emitters.photons.correlation import log_correlation, pair_histogram
     from matterscope.io.picoquant import open_tags
     from matterscope.io.picoquant_writing import write_ptu
     from matterscope.physics.rates import ThreeLevels
@@ -150,7 +150,7 @@ def main(python: str = sys.executable) -> None:
 
 
 def _ours(tags: Any, time_ps: Any, lane: Any, pair: tuple[Any, Any]) -> dict[str, float]:
-    from matterscope.emitters.correlation import log_correlation, pair_histogram
+    from matterscope.emitters.photons.correlation import log_correlation, pair_histogram
 
     def decode() -> int:
         return sum(t.size for t, _, _ in tags.blocks())

@@ -16,8 +16,8 @@ import time
 import numpy as np
 
 from matterscope.core.calls import Call
-from matterscope.emitters.films import scan_film
-from matterscope.emitters.transport import Beam, implant, parse_layers, with_film
+from matterscope.emitters.ions.films import scan_film
+from matterscope.emitters.ions.transport import Beam, implant, parse_layers, with_film
 
 PEER = """
 import json, sys, tempfile, time, lunasrim

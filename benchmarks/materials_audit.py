@@ -21,14 +21,14 @@ import pandas as pd
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import SchemaError
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_audit import findings_of
-from matterscope.materials.alloy_tables import read_alloys
-from matterscope.materials.compositions import SITE_OF, SITES, write_formula
-from matterscope.materials.efficiency import limit_efficiency
+from matterscope.materials.alloys.audit import findings_of
+from matterscope.materials.alloys.compositions import SITE_OF, SITES, write_formula
+from matterscope.materials.alloys.spaces import PAPER_SPACE, make_space
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.findings import Finding
-from matterscope.materials.photovoltaics import detailed_balance
 from matterscope.materials.settings import SlmeSettings
-from matterscope.materials.spaces import PAPER_SPACE, make_space
+from matterscope.materials.solar.efficiency import limit_efficiency
+from matterscope.materials.solar.photovoltaics import detailed_balance
 
 Plant = Callable[[pd.DataFrame, np.random.Generator], tuple[pd.DataFrame, set[int]] | None]
 SPECIES = [s for s in SITE_OF if s in {n for names in PAPER_SPACE.values() for n in names}]

@@ -20,12 +20,12 @@ import pandas as pd
 from matterscope import materials, run
 from matterscope.core.calls import Call
 from matterscope.core.verbs import as_input
-from matterscope.materials.hosts import host_table as shipped_hosts
-from matterscope.materials.level_features import Known
-from matterscope.materials.level_persistence import load_levels
-from matterscope.materials.level_tables import levels_of
-from matterscope.materials.level_training import gather
-from matterscope.materials.level_validation import host_table, leave_hosts_out, score_table
+from matterscope.materials.defects.hosts import host_table as shipped_hosts
+from matterscope.materials.transitions.features import Known
+from matterscope.materials.transitions.persistence import load_levels
+from matterscope.materials.transitions.tables import levels_of
+from matterscope.materials.transitions.training import gather
+from matterscope.materials.transitions.validation import host_table, leave_hosts_out, score_table
 
 GOALS = {
     # (known of the host, subset): pooled RMSE, MAE, macro RMSE; then the best prototype of the same kind

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_fidelity import learn_two_fidelities
-from matterscope.materials.alloy_process import AlloyProcess, mixed_sites, take
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys
-from matterscope.materials.alloy_training import fit_unit
-from matterscope.materials.sitekernels import site_bases
+from matterscope.materials.alloys.fidelity import learn_two_fidelities
+from matterscope.materials.alloys.process import AlloyProcess, mixed_sites, take
+from matterscope.materials.alloys.sitekernels import site_bases
+from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.training import fit_unit
 
 GOALS = {
     # property: (paper, goal of five folds, Vegard on the mixed, best left-out A, X, (A, X))

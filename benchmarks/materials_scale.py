@@ -21,18 +21,18 @@ from pathlib import Path
 import numpy as np
 
 from matterscope.core.calls import Call
-from matterscope.materials.alloy_persistence import load_model
-from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.compositions import SITES
-from matterscope.materials.enumeration import space_of
-from matterscope.materials.frontiers import pareto_front
-from matterscope.materials.photovoltaics import absorptance_limits
-from matterscope.materials.screening import make_plan
+from matterscope.materials.alloys.compositions import SITES
+from matterscope.materials.alloys.enumeration import space_of
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.persistence import load_model
+from matterscope.materials.alloys.spaces import PAPER_SPACE, make_space
+from matterscope.materials.alloys.species import tree_features
+from matterscope.materials.alloys.students import HIDDEN, NETWORKS, Layers, Student, teach
+from matterscope.materials.screens.frontiers import pareto_front
+from matterscope.materials.screens.screening import make_plan
+from matterscope.materials.screens.streaming import chunk_unit
 from matterscope.materials.settings import ScreenSettings
-from matterscope.materials.spaces import PAPER_SPACE, make_space
-from matterscope.materials.species import tree_features
-from matterscope.materials.streaming import chunk_unit
-from matterscope.materials.students import HIDDEN, NETWORKS, Layers, Student, teach
+from matterscope.materials.solar.photovoltaics import absorptance_limits
 
 
 def chunks(model: str, wanted: int) -> None:

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from matterscope.core.calls import Call
-from matterscope.materials.alloy_persistence import save_model
-from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.compositions import SITES, parse_formula
-from matterscope.materials.enumeration import space_of
-from matterscope.materials.evolution import evolve, random_counts
-from matterscope.materials.frontiers import pareto_front
-from matterscope.materials.model_choice import model_path
-from matterscope.materials.screening import make_plan
+from matterscope.materials.alloys.compositions import SITES, parse_formula
+from matterscope.materials.alloys.enumeration import space_of
+from matterscope.materials.alloys.model_choice import model_path
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.persistence import save_model
+from matterscope.materials.alloys.spaces import PAPER_SPACE, Space
+from matterscope.materials.screens.evolution import evolve, random_counts
+from matterscope.materials.screens.frontiers import pareto_front
+from matterscope.materials.screens.screening import make_plan
+from matterscope.materials.screens.streaming import evaluate
+from matterscope.materials.screens.suggestion import lookup, suggest_compounds
 from matterscope.materials.settings import SuggestSettings
-from matterscope.materials.spaces import PAPER_SPACE, Space
-from matterscope.materials.streaming import evaluate
-from matterscope.materials.suggestion import lookup, suggest_compounds
 
 SEEDS = [int(s) for s in sys.argv[2].split(",")] if len(sys.argv) > 2 else [0, 1, 2, 3, 4]
 START, BATCH, ROUNDS = 40, 8, 5

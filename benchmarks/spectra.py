@@ -21,9 +21,9 @@ from matterscope.core.calls import Call
 from matterscope.learn.calibration import macro_f1, mean_absolute_error
 from matterscope.learn.networks import Recipe
 from matterscope.learn.splits import grouped_folds
-from matterscope.spectra.experts import Experts
-from matterscope.spectra.held_out import CALIBRATED_ON, fold_coverage, refusals
-from matterscope.spectra.training import (
+from matterscope.spectra.learned.experts import Experts
+from matterscope.spectra.learned.held_out import CALIBRATED_ON, fold_coverage, refusals
+from matterscope.spectra.learned.training import (
     Plan,
     distorted,
     fold_experts,
@@ -31,7 +31,7 @@ from matterscope.spectra.training import (
     predict_folds,
     training_views,
 )
-from matterscope.spectra.trainingsets import load_set
+from matterscope.spectra.sets.trainingsets import load_set
 
 GOALS = {"wide": (0.88, 0.0140, 0.855, 0.0153), "narrow": (0.83, 0.0178, 0.81, 0.0190)}
 BASELINE = {"wide": "0.861 / 0.0148", "narrow": "0.813 / 0.0187"}

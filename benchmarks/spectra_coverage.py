@@ -18,19 +18,19 @@ from matterscope.core.schema import measurement
 from matterscope.learn.domain import fit_domain
 from matterscope.learn.networks import Recipe
 from matterscope.learn.splits import grouped_folds
-from matterscope.spectra.aligned import WindowModel, answer
-from matterscope.spectra.features import Distortion, distort
-from matterscope.spectra.held_out import CALIBRATED_ON, calibrate
-from matterscope.spectra.inference import MEASURED, flag_gates, half_width
-from matterscope.spectra.quality import examine
-from matterscope.spectra.training import (
+from matterscope.spectra.learned.aligned import WindowModel, answer
+from matterscope.spectra.learned.features import Distortion, distort
+from matterscope.spectra.learned.held_out import CALIBRATED_ON, calibrate
+from matterscope.spectra.learned.inference import MEASURED, flag_gates, half_width
+from matterscope.spectra.learned.training import (
     Plan,
     fold_experts,
     instrument_views,
     predict_folds,
     training_views,
 )
-from matterscope.spectra.trainingsets import load_set
+from matterscope.spectra.measured.quality import examine
+from matterscope.spectra.sets.trainingsets import load_set
 
 TRIED = {
     "clean": Distortion(),

@@ -16,9 +16,9 @@ import numpy as np
 from matterscope import spectra
 from matterscope.io import read
 from matterscope.physics.edges import loss_onset, separation
-from matterscope.spectra.energy_loss import edge_signal, fit_power_law
-from matterscope.spectra.plural_scattering import fourier_ratio, simulate_plural
-from matterscope.spectra.recalibration import interpret
+from matterscope.spectra.loss.energy_loss import edge_signal, fit_power_law
+from matterscope.spectra.loss.plural_scattering import fourier_ratio, simulate_plural
+from matterscope.spectra.loss.recalibration import interpret
 
 DATA = Path(os.environ["MATTERSCOPE_DATA"]) / "spectra" / "nmc_si_doped_eels"
 FAMILY = ("V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu")

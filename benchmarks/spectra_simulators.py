@@ -22,8 +22,7 @@ from scipy.optimize import least_squares
 
 from matterscope.io import read
 from matterscope.physics.structures import site_classes
-from matterscope.spectra.reduction import locate_rise, normalise
-from matterscope.spectra.simulation import site_average
+from matterscope.spectra.measured.reduction import locate_rise, normalise
 from matterscope.spectra.simulators.broadening import (
     gaussian_broaden,
     lorentzian_broaden,
@@ -31,6 +30,7 @@ from matterscope.spectra.simulators.broadening import (
 )
 from matterscope.spectra.simulators.feff import Feff
 from matterscope.spectra.simulators.multiplet import IONS, Field, sticks
+from matterscope.spectra.simulators.simulation import site_average
 
 DATA = Path(os.environ.get("MATTERSCOPE_DATA", "../shared/data")) / "spectra" / "xdi" / "data"
 HEMATITE = crystal(
@@ -133,8 +133,8 @@ def multiplet() -> None:
 def surrogate() -> None:
     """Train → val of the Cu K set; rate and ridge by 5 folds of the train materials, never by val."""
     from matterscope.learn.splits import grouped_folds
+    from matterscope.spectra.sets.trainingsets import read_structures
     from matterscope.spectra.simulators.surrogate import describe, fit_surrogate
-    from matterscope.spectra.trainingsets import read_structures
 
     folder = Path(os.environ.get("MATTERSCOPE_DATA", "../shared/data")) / "spectra" / "cu_k_feff"
     stored = np.load(folder / "spectra.npz", allow_pickle=False)

@@ -11,10 +11,10 @@ from pathlib import Path
 from matterscope.core.calls import Call
 from matterscope.core.files import write_json
 from matterscope.core.verbs import as_input
-from matterscope.materials.level_models import LevelModel
-from matterscope.materials.level_persistence import SHIPPED, save_levels
-from matterscope.materials.level_training import gather, model_card
-from matterscope.materials.level_validation import leave_hosts_out, score_table
+from matterscope.materials.transitions.models import LevelModel
+from matterscope.materials.transitions.persistence import SHIPPED, save_levels
+from matterscope.materials.transitions.training import gather, model_card
+from matterscope.materials.transitions.validation import leave_hosts_out, score_table
 
 SOURCE = "github.com/lmjacoby/ai_semiconductors (Patterns 3, 100450 (2022)), MIT licence"
 

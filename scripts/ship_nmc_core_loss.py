@@ -18,9 +18,9 @@ from matterscope.core.files import canonical_json, write_text
 from matterscope.core.random import generator
 from matterscope.core.schema import measurement
 from matterscope.io.measurement import write
-from matterscope.spectra.fusing import load_fusion
-from matterscope.spectra.fusion_training import TARGETS, perturbed
-from matterscope.spectra.sets import STREAMS, assemble
+from matterscope.spectra.fusion.fusing import load_fusion
+from matterscope.spectra.fusion.training import TARGETS, perturbed
+from matterscope.spectra.sets.assembly import STREAMS, assemble
 
 SEED = 7
 SHIPPED = Path(__file__).parents[1] / "src" / "matterscope" / "spectra" / "shipped"

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
-from matterscope.emitters.correlation import (
-    LogCorrelator,
-    PairHistogram,
-    log_correlation,
-    pair_histogram,
-)
-from matterscope.emitters.sources import (
+from matterscope.emitters.made.sources import (
     Detection,
     renewal_times,
     simulate_site,
     simulate_stream,
+)
+from matterscope.emitters.photons.correlation import (
+    LogCorrelator,
+    PairHistogram,
+    log_correlation,
+    pair_histogram,
 )
 from matterscope.physics.rates import ThreeLevels, bin_average, periodic_decay, smeared_exponential
 

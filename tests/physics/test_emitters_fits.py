@@ -7,17 +7,17 @@ import pytest
 
 from matterscope import emitters
 from matterscope.core.schema import measurement
-from matterscope.emitters.curves import (
+from matterscope.emitters.made.sources import Detection, Excitation, simulate_stream
+from matterscope.emitters.photons.curves import (
     fit_polarization,
     fit_saturation,
     polarization_curve,
     saturation_curve,
 )
-from matterscope.emitters.delays import Decay
-from matterscope.emitters.exponentials import fit_decay
-from matterscope.emitters.hidden_states import change_points, choose_states
-from matterscope.emitters.pulsed import ratio_interval
-from matterscope.emitters.sources import Detection, Excitation, simulate_stream
+from matterscope.emitters.photons.delays import Decay
+from matterscope.emitters.photons.exponentials import fit_decay
+from matterscope.emitters.photons.hidden_states import change_points, choose_states
+from matterscope.emitters.photons.pulsed import ratio_interval
 from matterscope.learn.fitting import Parameter, fit_cost, fit_counts, fit_curve
 from matterscope.physics.noise import overdispersed_sample, poisson_nll
 from matterscope.physics.rates import ThreeLevels, periodic_decay

@@ -8,7 +8,7 @@ from ase import Atoms
 
 from matterscope import emitters
 from matterscope.core.errors import ReadError, SchemaError
-from matterscope.emitters.lineshapes import couple, displacement, lineshape, phonons
+from matterscope.emitters.lines.lineshapes import couple, displacement, lineshape, phonons
 
 K = 8.617333262e-5
 

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from matterscope import emitters
-from matterscope.emitters.dips import DipModel, after_flash
-from matterscope.emitters.posterior import G2_GRID, TIMES, Delay, Population, under, weigh_dip
-from matterscope.emitters.sources import Detection, simulate_site
+from matterscope.emitters.made.sources import Detection, simulate_site
+from matterscope.emitters.photons.dips import DipModel, after_flash
+from matterscope.emitters.photons.posterior import (
+    G2_GRID,
+    TIMES,
+    Delay,
+    Population,
+    under,
+    weigh_dip,
+)
 from matterscope.physics.rates import ThreeLevels, bin_average
 
 EDGES = np.linspace(-100.0, 100.0, 401)
@@ -51,7 +58,7 @@ def test_the_likelihood_is_that_of_the_fitted_model() -> None:
 
 
 def test_expected_pairs_under_an_exponential_are_exact() -> None:
-    from matterscope.emitters.posterior import _Scene, _seen
+    from matterscope.emitters.photons.posterior import _Scene, _seen
 
     expected = np.linspace(1.0, 2.0, 400)
     scene = _Scene.of(EDGES, np.ones(400), expected, 0.0)

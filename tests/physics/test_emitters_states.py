@@ -8,14 +8,14 @@ from scipy.ndimage import gaussian_filter1d
 
 from matterscope import emitters
 from matterscope.core.errors import DataError
-from matterscope.emitters.correlation import pair_histogram
-from matterscope.emitters.delays import Decay
-from matterscope.emitters.exponentials import choose_model
-from matterscope.emitters.gating import find_gates, gated
-from matterscope.emitters.pulsed import refined_period
+from matterscope.emitters.made.sources import Detection, Excitation, simulate_site
+from matterscope.emitters.photons.correlation import pair_histogram
+from matterscope.emitters.photons.delays import Decay
+from matterscope.emitters.photons.exponentials import choose_model
+from matterscope.emitters.photons.gating import find_gates, gated
+from matterscope.emitters.photons.pulsed import refined_period
+from matterscope.emitters.photons.streams import Stream
 from matterscope.emitters.settings import LifetimeSettings
-from matterscope.emitters.sources import Detection, Excitation, simulate_site
-from matterscope.emitters.streams import Stream
 from matterscope.physics.rates import ThreeLevels, periodic_beat, periodic_decay
 
 BLINKING = Excitation(blink_on=0.2, blink_off=0.1)

@@ -7,11 +7,11 @@ import pytest
 
 from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError
-from matterscope.emitters import collisions
-from matterscope.emitters.doses import plan_dose
-from matterscope.emitters.films import scan_film
-from matterscope.emitters.statistics import emitter_numbers, sites_needed
-from matterscope.emitters.transport import Beam, implant, parse_layers, with_film
+from matterscope.emitters.ions import collisions
+from matterscope.emitters.ions.doses import plan_dose
+from matterscope.emitters.ions.films import scan_film
+from matterscope.emitters.ions.transport import Beam, implant, parse_layers, with_film
+from matterscope.emitters.sites.statistics import emitter_numbers, sites_needed
 
 # quadrature of the classical scattering integral: (ε, b) → sin²(θ/2)
 QUADRATURE = [

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.materials.alloy_process import AlloyProcess
-from matterscope.materials.alloys import AlloyModel, corner_points, stack_weights
-from matterscope.materials.compositions import SITES
-from matterscope.materials.sitekernels import (
+from matterscope.materials.alloys.compositions import SITES
+from matterscope.materials.alloys.models import AlloyModel, corner_points, stack_weights
+from matterscope.materials.alloys.process import AlloyProcess
+from matterscope.materials.alloys.sitekernels import (
     BOWING_TERMS,
     VEGARD_TERMS,
     ProductKernel,
     bowing_terms,
     site_bases,
 )
-from matterscope.materials.spaces import make_space
+from matterscope.materials.alloys.spaces import make_space
 from support.alloys import SPECIES, law, model
 
 
@@ -146,7 +146,7 @@ def test_two_equal_members_share_the_stack() -> None:
 
 
 def two_levels(count: int, dear: int, seed: int, *, shuffled: bool) -> tuple[float, float, str]:
-    from matterscope.materials.alloy_fidelity import learn_two_fidelities
+    from matterscope.materials.alloys.fidelity import learn_two_fidelities
 
     rng = np.random.default_rng(seed)
     rows = compounds({"A": 2, "B": 8, "X": 2}, count, seed)

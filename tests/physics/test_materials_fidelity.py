@@ -8,13 +8,13 @@ import pytest
 
 from matterscope import materials
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.materials.corrections import (
+from matterscope.materials.defects.corrections import (
     align_potential,
     madelung_potential,
     model_potential,
     point_charge_correction,
 )
-from matterscope.materials.fidelity import fit_stretch, score_methods, stretch_alignment
+from matterscope.materials.transitions.fidelity import fit_stretch, score_methods, stretch_alignment
 
 FOUNDRY = """host_material,impurity,site,charge_from,charge_to,host bandgap_[eV],host lattice constant_[Ang.],host_epsilon,ba_shift,mba_pbe,mba_pbe_gapfrac,pbe defect level (relative to VBM)_[eV],hse defect level (relative to VBM)_[eV]
 CdS,V,M_Cd,2,1,2.05,5.94,8.9,0.6515,0.3645,0.177805,0,-0.534395

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from matterscope.core.errors import DataError
-from matterscope.materials.formation_energies import (
+from matterscope.materials.defects.formation_energies import (
     crossing_sentences,
     energies_to_levels,
     hull_energy,
@@ -18,7 +18,7 @@ from matterscope.materials.formation_energies import (
     lower_hull,
     probability_of_negative_u,
 )
-from matterscope.materials.neutrality import (
+from matterscope.materials.defects.neutrality import (
     BOLTZMANN,
     Bands,
     Charged,
@@ -27,7 +27,7 @@ from matterscope.materials.neutrality import (
     neutral_point,
     quenched,
 )
-from matterscope.materials.potentials import Phase, precipitates, stability_corners
+from matterscope.materials.defects.potentials import Phase, precipitates, stability_corners
 
 tables = st.dictionaries(
     st.integers(-4, 4), st.floats(-5, 5).map(lambda v: round(v, 3)), min_size=2

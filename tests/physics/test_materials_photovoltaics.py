@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.materials.photovoltaics import (
+from matterscope.materials.solar.photovoltaics import (
     BOLTZMANN,
     absorptance_limits,
     absorption_from_dielectric,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.spectra.cross_sections import (
+from matterscope.spectra.loss.cross_sections import (
     composition,
     differential,
     oscillator_strength_k,

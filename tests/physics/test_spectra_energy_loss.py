@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.spectra.energy_loss import (
+from matterscope.spectra.loss.energy_loss import (
     edge_signal,
     find_zero_loss,
     fit_power_law,
     fit_two_power_laws,
     measure_thickness,
 )
-from matterscope.spectra.plural_scattering import fourier_log, fourier_ratio, simulate_plural
+from matterscope.spectra.loss.plural_scattering import fourier_log, fourier_ratio, simulate_plural
 
 STEP = 0.5
 LOSS = np.arange(1024) * STEP

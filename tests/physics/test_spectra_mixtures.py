@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.spectra.mixtures import (
+from matterscope.spectra.measured.mixtures import (
     Problem,
     check_target,
     count_components,

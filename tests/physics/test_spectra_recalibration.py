@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matterscope.physics.edges import loss_onset, separation
-from matterscope.spectra.recalibration import interpret
+from matterscope.spectra.loss.recalibration import interpret
 
 TRUE = np.arange(430.0, 1060.0, 0.3)
 

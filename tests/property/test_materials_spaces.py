@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matterscope.materials.spaces import SiteGrid, Space, number_of_compositions
+from matterscope.materials.alloys.spaces import SiteGrid, Space, number_of_compositions
 
 NAMES = ("Ca", "Sr", "Ba", "Ge", "Sn", "Pb", "Mg")
 

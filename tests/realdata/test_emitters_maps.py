@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matterscope import emitters
-from matterscope.emitters.detection import find_sites
+from matterscope.emitters.sites.detection import find_sites
 from matterscope.io import read
 
 pytestmark = pytest.mark.realdata

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from matterscope import emitters
-from matterscope.emitters.cosmics import find_cosmics
+from matterscope.emitters.lines.cosmics import find_cosmics
 from matterscope.io import read
 
 pytestmark = pytest.mark.realdata

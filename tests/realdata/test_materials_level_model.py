@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from matterscope.core.verbs import as_input
-from matterscope.materials.halide_impurities import read_halides
-from matterscope.materials.level_audit import findings_of_levels
-from matterscope.materials.level_persistence import SHIPPED, load_levels
-from matterscope.materials.level_tables import levels_of, read_levels
-from matterscope.materials.level_training import gather
-from matterscope.materials.level_validation import fold_unit
+from matterscope.materials.transitions.audit import findings_of_levels
+from matterscope.materials.transitions.halide_impurities import read_halides
+from matterscope.materials.transitions.persistence import SHIPPED, load_levels
+from matterscope.materials.transitions.tables import levels_of, read_levels
+from matterscope.materials.transitions.training import gather
+from matterscope.materials.transitions.validation import fold_unit
 
 pytestmark = pytest.mark.realdata
 TABLES = ("impurity_levels_pbe.csv", "native_defect_levels_pbe.csv")

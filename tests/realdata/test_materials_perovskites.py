@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_audit import findings_of
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys
-from matterscope.materials.alloys import AlloyModel
+from matterscope.materials.alloys.audit import findings_of
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.tables import AlloyTable, read_alloys
 
 pytestmark = pytest.mark.realdata
 

@@ -10,7 +10,7 @@ import pytest
 from matterscope import spectra
 from matterscope.core.errors import DataError
 from matterscope.io import read
-from matterscope.spectra.energy_loss import find_zero_loss
+from matterscope.spectra.loss.energy_loss import find_zero_loss
 
 pytestmark = pytest.mark.realdata
 

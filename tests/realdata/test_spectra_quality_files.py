@@ -10,7 +10,7 @@ import pytest
 
 import matterscope.spectra as spectra
 from matterscope.io import read
-from matterscope.spectra.quality import examine_all
+from matterscope.spectra.measured.quality import examine_all
 
 pytestmark = pytest.mark.realdata
 
@@ -130,7 +130,7 @@ def test_the_oxidation_state_of_a_standard_follows_from_the_others(
 
 
 def test_charged_and_uncharged_nickel_separate_by_position(data: Path) -> None:
-    from matterscope.spectra.standards import centroid, half
+    from matterscope.spectra.measured.standards import centroid, half
 
     found = read(
         data / "spectra/nmc_ni_k_experiment/nmc622.json", kind="spectrum", energy="8330:0.4"

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 
 from matterscope.core.errors import MatterscopeError
 from matterscope.io.tables import read_table
-from matterscope.materials.defect_tables import COLUMNS
-from matterscope.materials.level_tables import LEVELS, read_levels
+from matterscope.materials.defects.defect_tables import COLUMNS
+from matterscope.materials.transitions.tables import LEVELS, read_levels
 
 GOOD = "host,impurity,site," + ",".join(LEVELS) + "\nCdTe,Cu,M_A,0,0.1,0.2,0.3,0.4,0.5\n"
 quiet = settings(derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)  # fmt: skip

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matterscope.materials.alloy_persistence import save_model
-from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.compositions import SITES
-from matterscope.materials.spaces import PAPER_SPACE, make_space
+from matterscope.materials.alloys.compositions import SITES
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.persistence import save_model
+from matterscope.materials.alloys.spaces import PAPER_SPACE, make_space
 from matterscope.runs.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.compositions import SITES, formulas
-from matterscope.materials.spaces import make_space
+from matterscope.materials.alloys.compositions import SITES, formulas
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.spaces import make_space
 
 SPECIES = {"A": ("Cs", "MA"), "B": ("Sn", "Pb"), "X": ("Br", "I")}
 

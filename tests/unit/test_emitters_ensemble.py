@@ -10,7 +10,7 @@ import pytest
 
 from matterscope import emitters
 from matterscope.core.errors import SchemaError
-from matterscope.emitters.statistics import draw_population, mixture_order
+from matterscope.emitters.sites.statistics import draw_population, mixture_order
 
 
 @pytest.fixture(scope="module")

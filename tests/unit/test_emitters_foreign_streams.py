@@ -10,9 +10,9 @@ import pytest
 
 from matterscope import emitters, io
 from matterscope.core.errors import DataError, ReadError
-from matterscope.emitters.pulsed import find_comb
-from matterscope.emitters.sources import Detection, Excitation, simulate_site
-from matterscope.emitters.streams import clock_period
+from matterscope.emitters.made.sources import Detection, Excitation, simulate_site
+from matterscope.emitters.photons.pulsed import find_comb
+from matterscope.emitters.photons.streams import clock_period
 from matterscope.io.photon_text import find_columns
 from matterscope.physics.rates import ThreeLevels
 

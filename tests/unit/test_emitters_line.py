@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from matterscope.core.units import HC
-from matterscope.emitters.line_posterior import widths_of
-from matterscope.emitters.twin import expected_spectrum, spectrum_axis
-from matterscope.emitters.zero_phonon import Light, edges_of, fit_line, zero_phonon_share
+from matterscope.emitters.lines.line_posterior import widths_of
+from matterscope.emitters.lines.zero_phonon import Light, edges_of, fit_line, zero_phonon_share
+from matterscope.emitters.made.twin import expected_spectrum, spectrum_axis
 from matterscope.physics.lineshapes import FWHM_OF_SIGMA, pixel_voigt, voigt_width
 
 

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 from matterscope import emitters
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.schema import measurement
-from matterscope.emitters.detection import find_sites
-from matterscope.emitters.twin import Design, make_array
+from matterscope.emitters.made.twin import Design, make_array
+from matterscope.emitters.sites.detection import find_sites
 from matterscope.io import read
 from matterscope.physics.images import (
     false_maxima,

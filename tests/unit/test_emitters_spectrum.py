@@ -9,9 +9,9 @@ from matterscope import emitters
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.schema import measurement
 from matterscope.core.units import HC
-from matterscope.emitters.cosmics import find_cosmics
-from matterscope.emitters.twin import expected_spectrum, spectrum_axis, spectrum_frames
-from matterscope.emitters.zero_phonon import thermal_verdict
+from matterscope.emitters.lines.cosmics import find_cosmics
+from matterscope.emitters.lines.zero_phonon import thermal_verdict
+from matterscope.emitters.made.twin import expected_spectrum, spectrum_axis, spectrum_frames
 from matterscope.physics import lineshapes
 
 AXIS = spectrum_axis()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from matterscope import emitters
-from matterscope.emitters.twin import Design, expected_spectrum, make_array, spectrum_axis
+from matterscope.emitters.made.twin import Design, expected_spectrum, make_array, spectrum_axis
 
 
 def test_the_map_has_the_light_of_its_emitters():

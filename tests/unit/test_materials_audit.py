@@ -11,14 +11,14 @@ import pytest
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_audit import findings_of, off_family_steps
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys
-from matterscope.materials.alloy_training import training_table
+from matterscope.materials.alloys.audit import findings_of, off_family_steps
+from matterscope.materials.alloys.table_fidelities import merge_duplicates
+from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.training import training_table
 from matterscope.materials.auditing import audit_table
 from matterscope.materials.findings import raise_first
-from matterscope.materials.photovoltaics import detailed_balance
 from matterscope.materials.settings import AuditSettings, TrainSettings
-from matterscope.materials.table_fidelities import merge_duplicates
+from matterscope.materials.solar.photovoltaics import detailed_balance
 from support.alloys import table, write
 
 
@@ -86,7 +86,7 @@ def test_columns_renamed_in_the_wrong_order_are_found_by_the_formulas(tmp_path: 
 
 
 def read_fraction(formula: str, name: str) -> float:
-    from matterscope.materials.compositions import parse_formula
+    from matterscope.materials.alloys.compositions import parse_formula
 
     return next((g[name] for g in parse_formula(formula).values() if name in g), 0.0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from matterscope.core.errors import ConfigError, SchemaError
-from matterscope.materials.compositions import formulas, parse_formula, write_formula
-from matterscope.materials.spaces import PAPER_SPACE, make_space, partitions
+from matterscope.materials.alloys.compositions import formulas, parse_formula, write_formula
+from matterscope.materials.alloys.spaces import PAPER_SPACE, make_space, partitions
 
 TWENTY_PARTITIONS = {
     "8": 6, "7+1": 30, "6+2": 30, "5+3": 30, "4+4": 15, "6+1+1": 60, "5+2+1": 120, "4+3+1": 120,

@@ -11,7 +11,7 @@ import pytest
 from matterscope.core.calls import Call
 from matterscope.core.estimates import Estimate
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_tables import read_alloys
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.conversion import convert_table
 from matterscope.materials.settings import ConvertSettings
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from matterscope.core.calls import Call
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_training import train_alloys
-from matterscope.materials.prediction import predict_compounds
+from matterscope.materials.alloys.prediction import predict_compounds
+from matterscope.materials.alloys.training import train_alloys
 from matterscope.materials.settings import PredictSettings, TrainSettings
 from support.alloys import table, write
 

@@ -8,8 +8,8 @@ import pytest
 
 from matterscope import materials
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.materials import halide_impurities
-from matterscope.materials.halide_impurities import TARGETS, holds_halides, read_halides
+from matterscope.materials.transitions import halide_impurities
+from matterscope.materials.transitions.halide_impurities import TARGETS, holds_halides, read_halides
 
 HOSTS = {"MAPbCl3": 3.0, "MAPbBr3": 2.3, "MAPbI3": 1.6}
 IMPURITIES = ("Li", "Na", "Mg", "Ca", "Al", "Ga", "Si", "Ge", "Cu", "Zn", "La", "Bi")

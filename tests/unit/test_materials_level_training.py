@@ -8,15 +8,15 @@ import pytest
 
 from matterscope import materials
 from matterscope.core.calls import Call
-from matterscope.materials.hosts import find_host
-from matterscope.materials.level_features import describe, outer_electrons
-from matterscope.materials.level_frames import Frame
-from matterscope.materials.level_members import averaged
-from matterscope.materials.level_models import LevelModel
-from matterscope.materials.level_persistence import load_levels
-from matterscope.materials.level_process import _Search
-from matterscope.materials.level_tables import LEVELS, levels_of
-from matterscope.materials.level_validation import leave_hosts_out
+from matterscope.materials.defects.hosts import find_host
+from matterscope.materials.transitions.features import describe, outer_electrons
+from matterscope.materials.transitions.frames import Frame
+from matterscope.materials.transitions.members import averaged
+from matterscope.materials.transitions.models import LevelModel
+from matterscope.materials.transitions.persistence import load_levels
+from matterscope.materials.transitions.process import _Search
+from matterscope.materials.transitions.tables import LEVELS, levels_of
+from matterscope.materials.transitions.validation import leave_hosts_out
 
 HOSTS = ("CdTe", "CdS", "ZnSe", "ZnTe", "GaP", "InP", "AlAs")
 IMPURITIES = ("Li", "Na", "Mg", "Ca", "Al", "Ga", "Si", "Ge", "P", "As")

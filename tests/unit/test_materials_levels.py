@@ -8,8 +8,8 @@ import pytest
 
 from matterscope import materials
 from matterscope.core.errors import ConfigError, DataError, SchemaError
-from matterscope.materials.hosts import find_host, host_table, natural_valence_band
-from matterscope.materials.level_tables import LEVELS, read_levels, site_of
+from matterscope.materials.defects.hosts import find_host, host_table, natural_valence_band
+from matterscope.materials.transitions.tables import LEVELS, read_levels, site_of
 
 HEADER = "host,impurity,site," + ",".join(LEVELS) + "\n"
 

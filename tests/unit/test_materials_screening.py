@@ -12,17 +12,17 @@ from scipy.stats import multivariate_normal
 
 from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError
-from matterscope.materials.alloy_persistence import load_model, save_model
-from matterscope.materials.compositions import SITES
-from matterscope.materials.enumeration import space_of
-from matterscope.materials.evolution import evolve, project
-from matterscope.materials.frontiers import diverse, pareto_front
-from matterscope.materials.rules import Rule, joint_draws, joint_probability, parse_rules
-from matterscope.materials.screening import make_plan, padded, query, screen_space
+from matterscope.materials.alloys.compositions import SITES
+from matterscope.materials.alloys.enumeration import space_of
+from matterscope.materials.alloys.persistence import load_model, save_model
+from matterscope.materials.alloys.spaces import make_space
+from matterscope.materials.screens.evolution import evolve, project
+from matterscope.materials.screens.frontiers import diverse, pareto_front
+from matterscope.materials.screens.rules import Rule, joint_draws, joint_probability, parse_rules
+from matterscope.materials.screens.screening import make_plan, padded, query, screen_space
+from matterscope.materials.screens.streaming import chunk_unit, evaluate
+from matterscope.materials.screens.suggestion import lookup, suggest_compounds
 from matterscope.materials.settings import ScreenSettings, SuggestSettings
-from matterscope.materials.spaces import make_space
-from matterscope.materials.streaming import chunk_unit, evaluate
-from matterscope.materials.suggestion import lookup, suggest_compounds
 from support.alloys import SPECIES, model
 
 NAMES = ["band_gap_pbe", "band_gap_hse", "decomposition_energy_hse", "figure_of_merit"]
@@ -128,7 +128,7 @@ def test_a_chunk_holds_what_the_model_predicts(stored: Path, tmp_path: Path) -> 
 def test_chunks_in_any_order_write_the_same_bytes(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matterscope.materials.streaming.ROWS_PER_CHUNK", 25)
+    monkeypatch.setattr("matterscope.materials.screens.streaming.ROWS_PER_CHUNK", 25)
     given = settings(stored)
     digests = []
     for run, order in (("one", 1), ("two", -1)):
@@ -147,7 +147,7 @@ def test_chunk_sizes_change_no_answer(
 ) -> None:
     answers = []
     for size in (40, 10_000):
-        monkeypatch.setattr("matterscope.materials.streaming.ROWS_PER_CHUNK", size)
+        monkeypatch.setattr("matterscope.materials.screens.streaming.ROWS_PER_CHUNK", size)
         (answer,) = screen_space([], settings(stored), Call(artifacts=tmp_path / str(size)))
         answers.append(answer)
     for name in ("best", "pareto_front", "species"):
@@ -190,7 +190,7 @@ def test_a_search_beyond_a_milliard_is_refused_without_a_word(stored: Path, tmp_
     assert space.size < 10**9
     given = settings(stored, keep="none")
     plan, _ = make_plan(model(0.8), space_of(given), given, Call(artifacts=tmp_path))
-    from matterscope.materials import screening
+    from matterscope.materials.screens import screening
 
     monkey = pytest.MonkeyPatch()
     monkey.setattr(screening, "LARGEST_SPACE", 10)
@@ -218,7 +218,7 @@ def test_suggestions_are_new_compounds_with_formulas_that_parse_back(
         objective=("max gap", "min decomposition"), **SEARCH,
     )  # fmt: skip
     (answer,) = suggest_compounds([], given, Call(artifacts=tmp_path))
-    from matterscope.materials.compositions import parse_formula, write_formula
+    from matterscope.materials.alloys.compositions import parse_formula, write_formula
 
     frame = answer.tables["suggestions"]
     assert 1 <= len(frame) <= 4

@@ -11,8 +11,8 @@ from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError, SchemaError
 from matterscope.core.estimates import Estimate
 from matterscope.core.verbs import as_input
-from matterscope.materials.efficiency import limit_efficiency
 from matterscope.materials.settings import SlmeSettings
+from matterscope.materials.solar.efficiency import limit_efficiency
 
 ENERGY = np.arange(0.5, 4.6005, 0.005)
 ALPHA = 5e4 * np.sqrt(np.maximum(ENERGY - 1.5, 0)) / ENERGY

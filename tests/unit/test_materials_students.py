@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from matterscope.core.calls import Call
-from matterscope.materials import students
-from matterscope.materials.alloys import AlloyModel
-from matterscope.materials.compositions import SITES
-from matterscope.materials.screening import make_plan
+from matterscope.materials.alloys import students
+from matterscope.materials.alloys.compositions import SITES
+from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.spaces import Space, make_space
+from matterscope.materials.screens.screening import make_plan
+from matterscope.materials.screens.streaming import Plan, evaluate
+from matterscope.materials.screens.suggestion import lookup
 from matterscope.materials.settings import ScreenSettings
-from matterscope.materials.spaces import Space, make_space
-from matterscope.materials.streaming import Plan, evaluate
-from matterscope.materials.suggestion import lookup
 from support.alloys import SPECIES, law
 
 

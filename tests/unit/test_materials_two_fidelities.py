@@ -12,12 +12,12 @@ from matterscope.core.calls import Call
 from matterscope.core.errors import SchemaError
 from matterscope.core.estimates import Estimate
 from matterscope.core.verbs import as_input
-from matterscope.materials.alloy_persistence import load_model
-from matterscope.materials.alloy_tables import read_alloys
-from matterscope.materials.alloy_training import train_alloys
-from matterscope.materials.compositions import SITES, formulas
+from matterscope.materials.alloys.compositions import SITES, formulas
+from matterscope.materials.alloys.persistence import load_model
+from matterscope.materials.alloys.spaces import make_space
+from matterscope.materials.alloys.tables import read_alloys
+from matterscope.materials.alloys.training import train_alloys
 from matterscope.materials.settings import TrainSettings
-from matterscope.materials.spaces import make_space
 from support.alloys import SPECIES, law, write
 
 DEAR_ROWS = 16

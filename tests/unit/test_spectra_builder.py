@@ -11,9 +11,15 @@ import pytest
 import matterscope.spectra as spectra
 from matterscope.core.errors import ConfigError
 from matterscope.physics.structures import first_shell, shortest_distance
-from matterscope.spectra.builder import Recipe, distort, plans, read_recipe, representative_sites
-from matterscope.spectra.labels_nmc import structure_labels
-from matterscope.spectra.structures import CELLS, DEFECTS, Plan, layered_cell, make_structure
+from matterscope.spectra.sets.builder import (
+    Recipe,
+    distort,
+    plans,
+    read_recipe,
+    representative_sites,
+)
+from matterscope.spectra.sets.labels_nmc import structure_labels
+from matterscope.spectra.sets.structures import CELLS, DEFECTS, Plan, layered_cell, make_structure
 
 QUICK = """
 count = 2
@@ -137,7 +143,7 @@ def test_a_set_interrupted_after_some_units_ends_like_one_that_was_not(
 def test_a_failed_site_is_listed_with_its_reason(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from matterscope.spectra import builder
+    from matterscope.spectra.sets import builder
     from matterscope.spectra.simulators.contract import StageFailed
 
     def fail(*_: object) -> None:

@@ -9,7 +9,7 @@ from matterscope import spectra
 from matterscope.core.errors import ConfigError
 from matterscope.core.schema import measurement
 from matterscope.io import write
-from matterscope.spectra.comparison import broadened
+from matterscope.spectra.measured.comparison import broadened
 
 ENERGY = np.arange(7000.0, 7400.0, 0.25)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.spectra.multiplet_fit import fit_field
 from matterscope.spectra.simulators.l23 import Multiplet
 from matterscope.spectra.simulators.multiplet import Field
+from matterscope.spectra.simulators.multiplet_fit import fit_field
 
 
 def edge(ten_dq: float, scale: float, noise: float) -> tuple[np.ndarray, np.ndarray]:

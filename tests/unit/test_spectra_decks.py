@@ -12,7 +12,7 @@ from ase.io import read as ase_read
 
 from matterscope.core.errors import ConfigError, ReadError
 from matterscope.io import read
-from matterscope.spectra.jobs import CODES, Job, read_fdmnes_deck, write_decks
+from matterscope.spectra.simulators.jobs import CODES, Job, read_fdmnes_deck, write_decks
 
 
 @pytest.fixture

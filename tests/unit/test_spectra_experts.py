@@ -7,10 +7,10 @@ import pytest
 
 from matterscope.learn.ensembles import Ensemble
 from matterscope.learn.networks import Recipe, train_network
-from matterscope.spectra.aligned import Calibration
-from matterscope.spectra.experts import Experts, train_machines
-from matterscope.spectra.held_out import Held, calibrate, predict_held, refusals
-from matterscope.spectra.training import HEADS
+from matterscope.spectra.learned.aligned import Calibration
+from matterscope.spectra.learned.experts import Experts, train_machines
+from matterscope.spectra.learned.held_out import Held, calibrate, predict_held, refusals
+from matterscope.spectra.learned.training import HEADS
 
 COUNT = 240
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matterscope.spectra.alignment import WINDOWS
-from matterscope.spectra.features import DISTORTIONS, FEATURES, distort
-from matterscope.spectra.featurization import describe, recommend
+from matterscope.spectra.learned.features import DISTORTIONS, FEATURES, distort
+from matterscope.spectra.learned.featurization import describe, recommend
+from matterscope.spectra.measured.alignment import WINDOWS
 
 GRID = WINDOWS["narrow"]
 SHAPES = np.array([0.5 + np.arctan(GRID / w) / np.pi for w in (1.0, 2.0, 4.0)])

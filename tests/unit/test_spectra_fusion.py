@@ -13,10 +13,13 @@ from matterscope.core.estimates import Estimate, InputRef
 from matterscope.core.schema import measurement
 from matterscope.learn.persist import save_model
 from matterscope.learn.splits import grouped_folds
-from matterscope.spectra.fusing import coverage_table, load_fusion
-from matterscope.spectra.fusion import answer_fusion, fuse_blocks, stream_of
-from matterscope.spectra.fusion_domain import distances, misfit
-from matterscope.spectra.fusion_training import (
+from matterscope.spectra.fusion.domain import distances, misfit
+from matterscope.spectra.fusion.family import answer_fusion, fuse_blocks, stream_of
+from matterscope.spectra.fusion.fusing import coverage_table, load_fusion
+from matterscope.spectra.fusion.intensities import noisy_ratios
+from matterscope.spectra.fusion.kernels import choose, fit_basis, held_out, posterior
+from matterscope.spectra.fusion.streams import K_NEAR, block_grid, rise, stream_blocks
+from matterscope.spectra.fusion.training import (
     SUBSETS,
     TARGETS,
     FusionModel,
@@ -27,14 +30,11 @@ from matterscope.spectra.fusion_training import (
     gain,
     set_blocks,
 )
-from matterscope.spectra.intensities import noisy_ratios
-from matterscope.spectra.kernels import choose, fit_basis, held_out, posterior
-from matterscope.spectra.models import open_model
-from matterscope.spectra.quality import Examined
-from matterscope.spectra.sets import K_GRIDS, STREAMS, SpectralSet, k_grid, l23_grid
+from matterscope.spectra.learned.models import open_model
+from matterscope.spectra.measured.quality import Examined
+from matterscope.spectra.sets.assembly import K_GRIDS, STREAMS, SpectralSet, k_grid, l23_grid
 from matterscope.spectra.settings import InferSettings
 from matterscope.spectra.simulators.broadening import gaussian_broaden
-from matterscope.spectra.streams import K_NEAR, block_grid, rise, stream_blocks
 
 COUNT = 72
 

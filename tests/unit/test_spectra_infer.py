@@ -12,7 +12,7 @@ import xarray as xr
 import matterscope.spectra as spectra
 from matterscope.core.errors import ModelError
 from matterscope.io import read
-from matterscope.spectra.models import choose, open_model, shipped_models
+from matterscope.spectra.learned.models import choose, open_model, shipped_models
 
 DEMO = Path(str(files("matterscope.spectra").joinpath("shipped", "demo_cu_k.h5")))
 

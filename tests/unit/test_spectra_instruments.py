@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.spectra.alignment import WINDOWS, aligned_shape
-from matterscope.spectra.instruments import FINE, Instrument, fine_shapes, observe, realigned
+from matterscope.spectra.learned.instruments import (
+    FINE,
+    Instrument,
+    fine_shapes,
+    observe,
+    realigned,
+)
+from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
 
 ENERGY = 8960.0 + np.arange(0.0, 200.0, 0.25)
 NOTHING = Instrument(

@@ -9,8 +9,8 @@ from matterscope import spectra
 from matterscope.core.errors import DataError
 from matterscope.core.schema import measurement
 from matterscope.physics.edges import loss_onset, separation
-from matterscope.spectra.cross_sections import partial_cross_section
-from matterscope.spectra.loss_reduction import find_spikes, is_energy_loss
+from matterscope.spectra.loss.cross_sections import partial_cross_section
+from matterscope.spectra.loss.loss_reduction import find_spikes, is_energy_loss
 
 CORE = np.arange(430.0, 760.0, 0.5)
 

@@ -11,7 +11,7 @@ from matterscope import spectra
 from matterscope.core.errors import DataError
 from matterscope.core.schema import measurement
 from matterscope.io import read
-from matterscope.spectra.absorption_reduction import deglitch, without_self_absorption
+from matterscope.spectra.measured.absorption_reduction import deglitch, without_self_absorption
 
 ENERGY = np.arange(7000.0, 7400.0, 0.5)
 

@@ -8,10 +8,10 @@ import xarray as xr
 from ase.build import bulk
 
 from matterscope.core.schema import measurement
-from matterscope.spectra.alignment import WINDOWS, aligned_shape, half_step
-from matterscope.spectra.labels import site_labels
-from matterscope.spectra.quality import examine, examine_all
-from matterscope.spectra.reduction import normalise, point_scatter
+from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape, half_step
+from matterscope.spectra.measured.quality import examine, examine_all
+from matterscope.spectra.measured.reduction import normalise, point_scatter
+from matterscope.spectra.sets.labels import site_labels
 
 
 def edge(

@@ -9,7 +9,7 @@ import pytest
 
 import matterscope.spectra as spectra
 from matterscope.core.errors import ConfigError
-from matterscope.spectra.searching import rank
+from matterscope.spectra.sets.searching import rank
 
 DEMO = Path(spectra.__file__).parent / "shipped" / "demo_cu_k.h5"
 

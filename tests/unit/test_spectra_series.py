@@ -9,9 +9,9 @@ from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import Estimate, InputRef
 from matterscope.core.schema import measurement
-from matterscope.spectra.intensities import condition, read_ratios, with_ratios
-from matterscope.spectra.quality import Examined, examine
-from matterscope.spectra.series import compare_series, divide, relative_charge, separation
+from matterscope.spectra.fusion.intensities import condition, read_ratios, with_ratios
+from matterscope.spectra.measured.quality import Examined, examine
+from matterscope.spectra.measured.series import compare_series, divide, relative_charge, separation
 
 
 def nickel(shift: float, noise: float, rng: np.random.Generator, label: str) -> Examined:

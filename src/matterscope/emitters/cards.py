@@ -18,7 +18,7 @@ from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.pictures import Panel, Picture, mark, points
 from matterscope.core.quantities import QUANTITIES
-from matterscope.emitters.result_tables import answers, site_of, subject
+from matterscope.emitters.lines.result_tables import answers, site_of, subject
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import CardSettings

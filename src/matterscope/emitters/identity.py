@@ -20,7 +20,7 @@ from matterscope.core.errors import ConfigError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, bars, line, mark, points
-from matterscope.emitters.result_tables import answers, subject
+from matterscope.emitters.lines.result_tables import answers, subject
 from matterscope.io.defect_libraries import COLUMNS, read_library
 from matterscope.io.tables import read_table
 

@@ -9,18 +9,18 @@ __getattr__, __dir__, __all__ = lazy(
     {
         # public name: ("module:function", "SettingsClass")
         # levels
-        "diagram": ("diagrams:draw_diagrams", "DiagramSettings"),
-        "levels": ("transition_levels:find_levels", "LevelsSettings"),
-        "correct": ("finite_size:correct_energy", "CorrectSettings"),
-        "fermi": ("fermi_levels:find_fermi_level", "FermiSettings"),
+        "diagram": ("defects.diagrams:draw_diagrams", "DiagramSettings"),
+        "levels": ("transitions.transition_levels:find_levels", "LevelsSettings"),
+        "correct": ("defects.finite_size:correct_energy", "CorrectSettings"),
+        "fermi": ("defects.fermi_levels:find_fermi_level", "FermiSettings"),
         # perovskites
-        "enumerate": ("enumeration:enumerate_space", "EnumerateSettings"),
+        "enumerate": ("alloys.enumeration:enumerate_space", "EnumerateSettings"),
         "train": ("training:train_model", "TrainSettings"),
-        "screen": ("screening:screen_space", "ScreenSettings"),
-        "suggest": ("suggestion:suggest_compounds", "SuggestSettings"),
-        "predict": ("prediction:predict_compounds", "PredictSettings"),
+        "screen": ("screens.screening:screen_space", "ScreenSettings"),
+        "suggest": ("screens.suggestion:suggest_compounds", "SuggestSettings"),
+        "predict": ("alloys.prediction:predict_compounds", "PredictSettings"),
         "convert": ("conversion:convert_table", "ConvertSettings"),
         "audit": ("auditing:audit_table", "AuditSettings"),
-        "slme": ("efficiency:limit_efficiency", "SlmeSettings"),
+        "slme": ("solar.efficiency:limit_efficiency", "SlmeSettings"),
     },
 )

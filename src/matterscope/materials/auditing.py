@@ -11,12 +11,12 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.files import sha256_of
 from matterscope.core.pictures import Panel, Picture, bars
-from matterscope.materials.alloy_audit import findings_of
-from matterscope.materials.alloy_tables import read_alloys
+from matterscope.materials.alloys.audit import findings_of
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.findings import ORDER, Finding, as_frame
-from matterscope.materials.halide_impurities import holds_halides
 from matterscope.materials.settings import AuditSettings
 from matterscope.materials.training import holds_levels
+from matterscope.materials.transitions.halide_impurities import holds_halides
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def audit_table(inputs: list[Input], settings: AuditSettings, call: Call) -> lis
 
 def audit_levels(given: Input, settings: AuditSettings, call: Call) -> Estimate:
     """Return the findings of one table of transition levels."""
-    from matterscope.materials.level_audit import findings_of_levels
+    from matterscope.materials.transitions.audit import findings_of_levels
 
     assert given.path is not None
     findings, rows = findings_of_levels(given.path)

@@ -17,12 +17,12 @@ from matterscope.core.errors import ConfigError, require
 from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.files import sha256_of, write_bytes
 from matterscope.core.pictures import Panel, Picture, bars
-from matterscope.materials.alloy_tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.tables import AlloyTable, read_alloys
 from matterscope.materials.auditing import REFERENCES
 from matterscope.materials.findings import as_frame
-from matterscope.materials.halide_impurities import holds_halides
 from matterscope.materials.settings import ConvertSettings
 from matterscope.materials.training import holds_levels
+from matterscope.materials.transitions.halide_impurities import holds_halides
 
 
 def convert_table(inputs: list[Input], settings: ConvertSettings, call: Call) -> list[Estimate]:
@@ -52,7 +52,7 @@ def convert_table(inputs: list[Input], settings: ConvertSettings, call: Call) ->
 
 def levels_converted(given: Input, settings: ConvertSettings, call: Call) -> Estimate:
     """Return the estimate of a table of transition levels."""
-    from matterscope.materials.level_tables import read_levels
+    from matterscope.materials.transitions.tables import read_levels
 
     assert given.path is not None
     table = read_levels(given.path, strict=False)
@@ -66,7 +66,7 @@ def levels_converted(given: Input, settings: ConvertSettings, call: Call) -> Est
 
 def halides_converted(given: Input, settings: ConvertSettings, call: Call) -> Estimate:
     """Return the estimate of the header-less table of impurities in halide perovskites."""
-    from matterscope.materials.halide_impurities import DESCRIPTORS, read_halides
+    from matterscope.materials.transitions.halide_impurities import DESCRIPTORS, read_halides
 
     assert given.path is not None
     frame = read_halides(given.path)

@@ -16,7 +16,7 @@ from matterscope.materials.settings import TrainSettings
 def holds_levels(path: Path) -> bool:
     """Return whether a file is a table of transition levels, by its headings."""
     from matterscope.io.tables import read_table
-    from matterscope.materials.level_tables import LEVELS
+    from matterscope.materials.transitions.tables import LEVELS
 
     try:
         headings = [str(c) for c in read_table(path).columns]
@@ -27,16 +27,16 @@ def holds_levels(path: Path) -> bool:
 
 def train_model(inputs: list[Input], settings: TrainSettings, call: Call) -> list[Estimate]:
     """Train on tables of levels, of impurities in halide perovskites, or of alloys; the columns decide."""
-    from matterscope.materials.halide_impurities import holds_halides
+    from matterscope.materials.transitions.halide_impurities import holds_halides
 
     if inputs and all(i.path is not None and holds_halides(i.path) for i in inputs):
-        from matterscope.materials.halide_training import train_halides
+        from matterscope.materials.transitions.halide_training import train_halides
 
         return train_halides(inputs, settings, call)
     if inputs and all(i.path is not None and holds_levels(i.path) for i in inputs):
-        from matterscope.materials.level_training import train_levels
+        from matterscope.materials.transitions.training import train_levels
 
         return train_levels(inputs, settings, call)
-    from matterscope.materials.alloy_training import train_alloys
+    from matterscope.materials.alloys.training import train_alloys
 
     return train_alloys(inputs, settings, call)

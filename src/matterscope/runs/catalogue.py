@@ -46,152 +46,152 @@ VERBS: dict[str, Verb] = {
     ),
     # spectra: learned answers and reduction
     "spectra infer": Verb(
-        "matterscope.spectra.inference:infer_structure",
+        "matterscope.spectra.learned.inference:infer_structure",
         "matterscope.spectra.settings:InferSettings",
         "structure, oxidation state and composition behind core-loss spectra, with intervals",
     ),
     "spectra train": Verb(
-        "matterscope.spectra.training:train_model",
+        "matterscope.spectra.learned.training:train_model",
         "matterscope.spectra.settings:TrainSettings",
         "train, score and calibrate a model on spectra with structures",
         metavar="FOLDER",
     ),
     "spectra compare-features": Verb(
-        "matterscope.spectra.featurization:compare_features",
+        "matterscope.spectra.learned.featurization:compare_features",
         "matterscope.spectra.settings:CompareFeaturesSettings",
         "which description of a spectrum survives shift, noise, slope and self-absorption",
         metavar="FOLDER",
     ),
     "spectra oxidation": Verb(
-        "matterscope.spectra.standards:calibrate_oxidation",
+        "matterscope.spectra.measured.standards:calibrate_oxidation",
         "matterscope.spectra.settings:OxidationSettings",
         "oxidation state from the edge position, calibrated on standards of known state",
         "together",
     ),
     "spectra explain": Verb(
-        "matterscope.spectra.interpretation:explain_answer",
+        "matterscope.spectra.learned.interpretation:explain_answer",
         "matterscope.spectra.settings:ExplainSettings",
         "which energies decided an answer, and which known structures look like it",
     ),
     # spectra: simulation and data sets
     "spectra simulate": Verb(
-        "matterscope.spectra.simulation:simulate_edge",
+        "matterscope.spectra.simulators.simulation:simulate_edge",
         "matterscope.spectra.settings:SimulateSettings",
         "Simulate a K or L2,3 edge from a crystal structure, offline.",
         inputs="files?",
         metavar="STRUCTURE",
     ),
     "spectra decks": Verb(
-        "matterscope.spectra.jobs:convert_decks",
+        "matterscope.spectra.simulators.jobs:convert_decks",
         "matterscope.spectra.settings:DecksSettings",
         "Write inputs for FEFF, FDMNES, VASP, OCEAN and XSpectra, or read their results.",
         metavar="STRUCTURE",
     ),
     "spectra fuse": Verb(
-        "matterscope.spectra.fusing:fuse_set",
+        "matterscope.spectra.fusion.fusing:fuse_set",
         "matterscope.spectra.settings:FuseSettings",
         "Train a model that fuses several edges on a built set; print what each edge is worth.",
         metavar="FOLDER",
     ),
     "spectra crystal-field": Verb(
-        "matterscope.spectra.multiplet_fit:fit_crystal_field",
+        "matterscope.spectra.simulators.multiplet_fit:fit_crystal_field",
         "matterscope.spectra.settings:CrystalFieldSettings",
         "Fit a crystal-field multiplet to a measured L2,3 edge.",
     ),
     "spectra search": Verb(
-        "matterscope.spectra.searching:search_set",
+        "matterscope.spectra.sets.searching:search_set",
         "matterscope.spectra.settings:SearchSettings",
         "Rank the structures of a built set by their likeness to measured spectra.",
         inputs="together",
     ),
     "spectra build": Verb(
-        "matterscope.spectra.builder:build_set",
+        "matterscope.spectra.sets.builder:build_set",
         "matterscope.spectra.settings:BuildSettings",
         "Build a labelled set of simulated spectra from a recipe; resumable.",
         metavar="RECIPE",
     ),
     # spectra: electron energy loss
     "spectra compare": Verb(
-        "matterscope.spectra.comparison:compare",
+        "matterscope.spectra.measured.comparison:compare",
         "matterscope.spectra.settings:CompareSettings",
         "Lay spectra on the first one: shift, scale, widths, correlation, residual",
         "together",
     ),
     "spectra mixture": Verb(
-        "matterscope.spectra.unmixing:unmix",
+        "matterscope.spectra.measured.unmixing:unmix",
         "matterscope.spectra.settings:MixtureSettings",
         "Fit references to spectra, or resolve a series into species",
         "together",
     ),
     "spectra map": Verb(
-        "matterscope.spectra.maps:map_pixels",
+        "matterscope.spectra.measured.maps:map_pixels",
         "matterscope.spectra.settings:MapSettings",
         "Map thickness, elements, white lines, edge position and anomalies of a spectrum image",
     ),
     "spectra reduce": Verb(
-        "matterscope.spectra.preparation:reduce",
+        "matterscope.spectra.measured.preparation:reduce",
         "matterscope.spectra.settings:ReduceSettings",
         "Name the edges, repair the axis, take away background and plural scattering",
         "together",
     ),
     # emitters: photons
     "emitters g2": Verb(
-        "matterscope.emitters.antibunching:infer_g2",
+        "matterscope.emitters.photons.antibunching:infer_g2",
         "matterscope.emitters.settings:G2Settings",
         "Say whether it is one emitter: g2(0), times, purity and a verdict",
     ),
     "emitters lifetime": Verb(
-        "matterscope.emitters.decay:infer_lifetime",
+        "matterscope.emitters.photons.decay:infer_lifetime",
         "matterscope.emitters.settings:LifetimeSettings",
         "Fit lifetimes through the response, wrapped around the laser period",
     ),
     "emitters saturation": Verb(
-        "matterscope.emitters.curves:infer_saturation",
+        "matterscope.emitters.photons.curves:infer_saturation",
         "matterscope.emitters.settings:SaturationSettings",
         "Fit counts against power: saturated rate, saturation power, background",
     ),
     "emitters polarization": Verb(
-        "matterscope.emitters.curves:infer_polarization",
+        "matterscope.emitters.photons.curves:infer_polarization",
         "matterscope.emitters.settings:PolarizationSettings",
         "Fit counts against angle: visibility, angle, misalignment",
     ),
     "emitters convert": Verb(
-        "matterscope.emitters.conversion:convert_streams",
+        "matterscope.emitters.photons.conversion:convert_streams",
         "matterscope.emitters.settings:ConvertSettings",
         "Turn a photon stream into an open table, with an audit",
     ),
     "emitters trace": Verb(
-        "matterscope.emitters.blinking:infer_trace",
+        "matterscope.emitters.photons.blinking:infer_trace",
         "matterscope.emitters.settings:TraceSettings",
         "Find the states of a blinking emitter, their dwell laws, noise and bleaching",
     ),
     "emitters simulate": Verb(
-        "matterscope.emitters.simulation:simulate_emitters",
+        "matterscope.emitters.made.simulation:simulate_emitters",
         "matterscope.emitters.settings:SimulateSettings",
         "Make a photon stream (or another part of the twin) with a known truth",
         "none",
     ),
     # emitters: arrays, ions, spectra, identity
     "emitters plan": Verb(
-        "matterscope.emitters.planning:plan_array",
+        "matterscope.emitters.ions.planning:plan_array",
         "matterscope.emitters.settings:PlanSettings",
         "dose, film, mask and energy for an array of emitters, and the yield to expect",
         "none",
     ),
     "emitters map": Verb(
-        "matterscope.emitters.maps:analyse_map",
+        "matterscope.emitters.sites.maps:analyse_map",
         "matterscope.emitters.settings:MapSettings",
         "sites of a confocal map, their lattice, none, one or more emitters on each, and the yield",
     ),
     "emitters ensemble": Verb(
-        "matterscope.emitters.ensembles:analyse_ensemble",
+        "matterscope.emitters.lines.ensembles:analyse_ensemble",
         "matterscope.emitters.settings:EnsembleSettings",
         "many emitters together: mean and intrinsic scatter, sub-populations, are they identical",
         "together",
         "TABLE|ANSWERS",
     ),
     "emitters linewidth": Verb(
-        "matterscope.emitters.ensembles:analyse_linewidth",
+        "matterscope.emitters.lines.ensembles:analyse_linewidth",
         "matterscope.emitters.settings:LinewidthSettings",
         "width against temperature: the law, the residual width, is it thermal",
         "together",
@@ -212,14 +212,14 @@ VERBS: dict[str, Verb] = {
         "RUN_FOLDER|ANSWERS",
     ),
     "emitters lineshape": Verb(
-        "matterscope.emitters.lineshapes:analyse_lineshape",
+        "matterscope.emitters.lines.lineshapes:analyse_lineshape",
         "matterscope.emitters.settings:LineshapeSettings",
         "Huang–Rhys factors and phonon sideband from two structures and force constants",
         "together",
         "GROUND EXCITED FORCE_CONSTANTS",
     ),
     "emitters spectrum": Verb(
-        "matterscope.emitters.spectra:analyse_spectrum",
+        "matterscope.emitters.lines.spectra:analyse_spectrum",
         "matterscope.emitters.settings:SpectrumSettings",
         "zero-phonon line, sideband, cosmic rays and jumps of a spectrum; is its width thermal",
     ),
@@ -249,27 +249,27 @@ VERBS: dict[str, Verb] = {
     ),
     # materials: levels
     "materials diagram": Verb(
-        "matterscope.materials.diagrams:draw_diagrams",
+        "matterscope.materials.defects.diagrams:draw_diagrams",
         "matterscope.materials.settings:DiagramSettings",
         "formation-energy diagrams, transition levels, and why a charge is not stable",
         metavar="ENERGIES",
     ),
     "materials levels": Verb(
-        "matterscope.materials.transition_levels:find_levels",
+        "matterscope.materials.transitions.transition_levels:find_levels",
         "matterscope.materials.settings:LevelsSettings",
         "transition levels of any defect in any zinc-blende host, or a table taken to high fidelity",
         inputs="files?",
         metavar="TABLE",
     ),
     "materials correct": Verb(
-        "matterscope.materials.finite_size:correct_energy",
+        "matterscope.materials.defects.finite_size:correct_energy",
         "matterscope.materials.settings:CorrectSettings",
         "finite-size correction of a charged cell: point charge, and alignment from potentials",
         inputs="together?",
         metavar="[BULK DEFECT | AVERAGES]",
     ),
     "materials fermi": Verb(
-        "matterscope.materials.fermi_levels:find_fermi_level",
+        "matterscope.materials.defects.fermi_levels:find_fermi_level",
         "matterscope.materials.settings:FermiSettings",
         "Fermi level and concentrations by charge neutrality over temperatures",
         metavar="ENERGIES",
@@ -283,27 +283,27 @@ VERBS: dict[str, Verb] = {
         "TABLE",
     ),
     "materials predict": Verb(
-        "matterscope.materials.prediction:predict_compounds",
+        "matterscope.materials.alloys.prediction:predict_compounds",
         "matterscope.materials.settings:PredictSettings",
         "properties of named compounds, Vegard beside them",
         "together?",
         "TABLE",
     ),
     "materials enumerate": Verb(
-        "matterscope.materials.enumeration:enumerate_space",
+        "matterscope.materials.alloys.enumeration:enumerate_space",
         "matterscope.materials.settings:EnumerateSettings",
         "count, and list, all perovskite alloys of a search",
         "none",
     ),
     "materials screen": Verb(
-        "matterscope.materials.screening:screen_space",
+        "matterscope.materials.screens.screening:screen_space",
         "matterscope.materials.settings:ScreenSettings",
         "which alloys of a search pass every rule, with what probability",
         "together?",
         "TABLE",
     ),
     "materials suggest": Verb(
-        "matterscope.materials.suggestion:suggest_compounds",
+        "matterscope.materials.screens.suggestion:suggest_compounds",
         "matterscope.materials.settings:SuggestSettings",
         "which compounds to compute or make next",
         "together?",
@@ -324,7 +324,7 @@ VERBS: dict[str, Verb] = {
         "TABLE",
     ),
     "materials slme": Verb(
-        "matterscope.materials.efficiency:limit_efficiency",
+        "matterscope.materials.solar.efficiency:limit_efficiency",
         "matterscope.materials.settings:SlmeSettings",
         "spectroscopic limited maximum efficiency of solar absorbers, detailed balance beside it",
         "files?",
@@ -333,7 +333,7 @@ VERBS: dict[str, Verb] = {
 
 CHECKS: dict[str, str] = {
     # kind of measurement: "module:function" of (dataset) -> Estimate with diagnostics["verdict"]
-    "spectrum": "matterscope.spectra.quality:assess",
+    "spectrum": "matterscope.spectra.measured.quality:assess",
 }
 
 

@@ -1,0 +1,1 @@
+"""From an ion beam to an array: transport, cascades, films, dose and yield."""

@@ -1,0 +1,1 @@
+"""Spectra: cosmic rays, the zero-phonon line, sidebands, many emitters together."""

@@ -1,0 +1,1 @@
+"""The digital twin: streams, arrays, maps and spectra with known truth."""

@@ -1,0 +1,1 @@
+"""Photon statistics: coincidences, antibunching, lifetimes, blinking, saturation, polarisation."""

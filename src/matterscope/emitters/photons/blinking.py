@@ -1,0 +1,461 @@
+"""Does it blink, and how? States, dwell laws, Fano factor, Allan deviation and bleaching of a rate.
+
+In: a rate trace, or a photon stream that is binned here. Out: levels with occupancy found without a
+threshold, and the threshold they would equal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from matterscope.core.calls import Call, Input
+from matterscope.core.errors import DataError
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, from_samples, refused
+from matterscope.core.pictures import Panel, Picture, line, mark, points, steps
+from matterscope.emitters.photons.hidden_states import (
+    HiddenStates,
+    bright_state,
+    change_points,
+    choose_states,
+    fit_states,
+)
+from matterscope.emitters.photons.joining import join_inputs
+
+if TYPE_CHECKING:
+    from matterscope.emitters.settings import TraceSettings
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+REFERENCES = [
+    "Rabiner, Proc. IEEE 77, 257 (1989): hidden Markov models",
+    "Watkins and Yang, J. Phys. Chem. B 109, 617 (2005): change points of photon rates",
+    "Killick, Fearnhead and Eckley, J. Am. Stat. Assoc. 107, 1590 (2012): PELT",
+    "Clauset, Shalizi and Newman, SIAM Rev. 51, 661 (2009): power laws by likelihood",
+]
+
+
+def infer_trace(inputs: list[Input], settings: TraceSettings, call: Call) -> list[Estimate]:
+    """Return one estimate per recording: states, occupancy, dwell laws and noise of the rate."""
+    return [
+        _one(m, given, settings, call)
+        for given in join_inputs(inputs, settings.sample)
+        for m in _traces(given, settings)
+    ]
+
+
+def _traces(given: Input, settings: TraceSettings) -> list[xr.Dataset]:
+    from matterscope.core.schema import measurement
+    from matterscope.emitters.photons.streams import open_stream
+    from matterscope.io import measurements
+    from matterscope.io.reading import sniff
+
+    kind = "trace"
+    if given.data is not None:
+        data = given.data[0] if isinstance(given.data, list) else given.data
+        kind = str(data.attrs.get("kind"))
+    elif given.path is not None and "photons" in sniff(given.path, "photons").kinds:
+        kind = "photons"
+    if kind != "photons":
+        stored: list[xr.Dataset] = measurements(given, "trace")
+        return stored
+    stream = open_stream(given)
+    step = round(settings.bin_width * 1e9)
+    parts: dict[int, list[tuple[int, Ints]]] = {}
+    first = last = None
+    for time, channel in stream.blocks():
+        first = int(time[0]) if first is None else first
+        last = int(time[-1])
+        for c in np.unique(channel[channel > 0]):
+            bins = (time[channel == c] - first) // step
+            parts.setdefault(int(c), []).append((int(bins[0]), np.bincount(bins - bins[0])))
+    if first is None or last is None:
+        raise DataError("the stream holds no events", where=given.source, got=0)
+    from matterscope.emitters.photons.streams import joined_counts
+
+    # the last bin is not full
+    n = max(int((last - first) // step), 1)
+    lanes = sorted(c for c in parts if not settings.channels or c in settings.channels)
+    counts = np.stack([joined_counts(parts[c], n) for c in lanes])
+    width = step * 1e-12
+    return [
+        measurement(
+            "trace",
+            {"time": ((np.arange(n) + 0.5) * width, "s")},
+            {"counts": (("detector", "time"), counts, "counts")},
+            source={"uri": given.source},
+            warnings=stream.flags,
+        )
+    ]
+
+
+def summed(m: xr.Dataset) -> tuple[Floats, Ints, float]:
+    """Return (time s, counts per bin over all detectors, bin s) of a trace."""
+    time = m["time"].values.astype(float)
+    values = m["counts"].values
+    step = float(np.median(np.diff(time))) if time.size > 1 else 1.0
+    whole = values.reshape(-1, time.size).sum(0, dtype=np.float64)
+    if m["counts"].attrs["units"] == "counts/s":
+        whole = whole * step
+    return time, np.round(whole).astype(np.int64), step
+
+
+def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Estimate:
+    selector = str((m.attrs.get("source") or {}).get("selector") or given.selector)
+    estimate = Estimate("emitters trace", InputRef(given.source, selector, given.sha256))
+    for f in m.attrs.get("warnings") or ():
+        estimate.flag(f["code"], f["message"], f.get("remedy", ""))
+    time, counts, step = summed(m)
+    if counts.size < 20:
+        raise DataError(
+            "a trace needs at least twenty bins",
+            where=given.source,
+            got=counts.size,
+            hint="use a shorter --bin-width",
+        )
+    if settings.states == "auto":
+        found, bic = choose_states(counts)
+    else:
+        found, bic = fit_states(counts, int(settings.states)), {}
+    estimate.provenance = {
+        "references": REFERENCES,
+        "settings": settings.model_dump(),
+        "model": "hidden Markov chain of gamma–Poisson counts",
+    }
+    bright = bright_state(found)
+    _answer_states(estimate, found, bright, step, call)
+    breaks = change_points(counts, fano=float(np.average(found.fano, weights=found.occupancy)))
+    dwell = _dwell(estimate, found.path >= bright, step, call)
+    _noise(estimate, counts, step)
+    _bleaching(estimate, found, time, bright)
+    estimate.diagnostics |= {
+        "bic": {str(k): v for k, v in bic.items()},
+        "iterations": found.iterations,
+        "bins": int(counts.size),
+        "bin_width_s": step,
+        "change_points": int(breaks.size),
+    }
+    if "author_state" in m:
+        theirs = m["author_state"].values == 2
+        estimate.diagnostics["author_bright_share"] = float(theirs.mean())
+        estimate.diagnostics["agreement_with_author_states"] = float(
+            np.mean(theirs == (found.path >= bright))
+        )
+    estimate.arrays["state"] = xr.DataArray(
+        found.path + 1, {"time": ("time", time, {"units": "s"})}, ("time",), attrs={"units": "1"}
+    )
+    estimate.pictures += [
+        _trace_picture(time, counts, step, found, bright),
+        _noise_picture(counts, step),
+        _dwell_picture(dwell),
+    ]
+    return estimate
+
+
+def _answer_states(
+    estimate: Estimate, found: HiddenStates, bright: int, step: float, call: Call
+) -> None:
+    rates = found.means / step
+    error = (
+        np.sqrt(found.means * found.fano / np.maximum(found.occupancy * found.path.size, 1.0))
+        / step
+    )
+    table = pd.DataFrame(
+        {
+            "state": np.arange(1, rates.size + 1),
+            "rate": rates,
+            "rate_sigma": error,
+            "occupancy": found.occupancy,
+            "fano": found.fano,
+            "dwell": step / np.maximum(1.0 - np.diag(found.transition), 1e-12),
+            "group": ["bright" if k >= bright else "dim" for k in range(rates.size)],
+        }
+    )
+    table.attrs["units"] = {
+        "state": "1",
+        "rate": "counts/s",
+        "rate_sigma": "counts/s",
+        "occupancy": "1",
+        "fano": "1",
+        "dwell": "s",
+        "group": "1",
+    }
+    estimate.tables["states"] = table
+    estimate.quantities["states"] = Quantity(
+        int(rates.size),
+        "1",
+        reason="least Bayesian information criterion with levels apart by 1.5 σ",
+    )
+    on = found.posterior[:, bright:].sum(1)
+    if rates.size == 1:
+        estimate.quantities["bright_occupancy"] = refused("1", "one level explains the trace")
+        estimate.flag(
+            "one-state", "one level explains the trace: it does not blink above the noise"
+        )
+        return
+    estimate.quantities["bright_occupancy"] = from_samples(
+        _block_means(on, call.rng("occupancy")), "1", call.levels
+    )
+    estimate.quantities["bright_rate"] = _weighted(
+        rates, error, found.occupancy, slice(bright, None), call
+    )
+    estimate.quantities["dim_rate"] = _weighted(
+        rates, error, found.occupancy, slice(0, bright), call
+    )
+    low, high = found.means[bright - 1], found.means[bright]
+    noise = np.sqrt(found.means * found.fano)
+    share = noise[bright - 1] / (noise[bright - 1] + noise[bright])
+    estimate.quantities["equivalent_threshold"] = Quantity(
+        float((low + share * (high - low)) / step),
+        "counts/s",
+        reason="the cut between the groups that these states equal; nothing was cut",
+    )
+
+
+def _block_means(values: Floats, rng: np.random.Generator, draws: int = 400) -> Floats:
+    """Return means over resampled blocks, long against the dwell times (moving-block bootstrap)."""
+    changes = max(int(np.count_nonzero(np.diff(values > 0.5))), 1)
+    length = int(np.clip(4 * values.size / changes, 1, values.size // 5))
+    blocks = values[: values.size // length * length].reshape(-1, length).mean(1)
+    return np.asarray(blocks[rng.integers(0, blocks.size, (draws, blocks.size))].mean(1))
+
+
+def _weighted(rates: Floats, error: Floats, share: Floats, part: slice, call: Call) -> Quantity:
+    from matterscope.core.estimates import gaussian
+
+    weight = share[part] / share[part].sum()
+    return gaussian(
+        float(weight @ rates[part]),
+        float(np.sqrt(weight**2 @ error[part] ** 2)),
+        "counts/s",
+        call.levels,
+    )
+
+
+def dwell_times(bright: NDArray[np.bool_], step: float) -> tuple[Floats, Floats]:
+    """Return (bright, dim) dwell times in s; the first and the last stretch are cut off by the recording."""
+    edges = np.flatnonzero(np.diff(bright.astype(np.int8))) + 1
+    if edges.size < 2:
+        return np.zeros(0), np.zeros(0)
+    lengths, state = np.diff(edges) * step, bright[edges[:-1]]
+    return lengths[state], lengths[~state]
+
+
+def dwell_law(times: Floats, step: float) -> dict[str, float]:
+    """Return both laws fitted by likelihood to dwell times ≥ one bin, and the difference of ln L.
+
+    Exponential with mean τ, p ∝ e^(−t/τ); power law p ∝ t^(−m), t ≥ one bin. Positive `evidence`
+    (ln L_power − ln L_exponential) speaks for the power law.
+    """
+    n = times.size
+    if n < 5:
+        return {}
+    # dwells come in whole bins n·Δ, so that both laws are taken over whole numbers
+    k = np.maximum(np.round(times / step), 1.0)
+    p = 1.0 / float(k.mean())
+    stay = np.log1p(-p) if p < 1 else -np.inf
+    exponential = n * np.log(p) + (float((k - 1).sum()) * stay if p < 1 else 0.0)
+    from scipy.optimize import minimize_scalar
+    from scipy.special import zeta
+
+    logs = float(np.log(k).sum())
+    best = minimize_scalar(
+        lambda m: m * logs + n * np.log(zeta(m, 1.0)), bounds=(1.01, 8.0), method="bounded"
+    )
+    mean = -step / stay if p < 1 else step
+    return {
+        "mean": float(mean),
+        "mean_sigma": float(mean / np.sqrt(n)),
+        "exponent": float(best.x),
+        "evidence": float(-best.fun - exponential),
+        "dwells": float(n),
+    }
+
+
+def _dwell(
+    estimate: Estimate, bright: NDArray[np.bool_], step: float, call: Call
+) -> dict[str, tuple[Floats, dict[str, float]]]:
+    from matterscope.core.estimates import gaussian
+
+    found = {}
+    for name, times in zip(("bright", "dim"), dwell_times(bright, step), strict=True):
+        law = dwell_law(times, step)
+        found[name] = (times, law)
+        key = f"{name}_dwell_time"
+        if not law:
+            estimate.quantities[key] = refused("s", "fewer than five whole dwells")
+            continue
+        estimate.quantities[key] = gaussian(law["mean"], law["mean_sigma"], "s", call.levels)
+        power = law["evidence"] > 3.0
+        estimate.diagnostics[f"{name}_dwell_law"] = "power" if power else "exponential"
+        estimate.diagnostics[f"{name}_dwell"] = law
+        if power:
+            estimate.flag(
+                f"power-law-{name}",
+                f"{name} dwells follow a power law with exponent {law['exponent']:.2f} better than an exponential (Δ ln L = {law['evidence']:.0f}); their mean depends on the length of the recording",
+            )
+    return found
+
+
+def fano_factor(counts: Ints, factors: Ints) -> Floats:
+    """Return F = var/mean of counts in windows of `factors` bins each."""
+    values = []
+    for f in factors:
+        n = counts.size // f
+        blocks = counts[: n * f].reshape(n, f).sum(1)
+        values.append(blocks.var(ddof=1) / max(blocks.mean(), 1e-12))
+    return np.array(values)
+
+
+def allan_deviation(counts: Ints, step: float, factors: Ints) -> Floats:
+    """Return the Allan deviation of the rate, counts/s: √(½⟨(r_{i+1} − r_i)²⟩) over windows."""
+    values = []
+    for f in factors:
+        n = counts.size // f
+        rate = counts[: n * f].reshape(n, f).sum(1) / (f * step)
+        values.append(np.sqrt(0.5 * np.mean(np.diff(rate) ** 2)))
+    return np.array(values)
+
+
+def windows(n: int) -> Ints:
+    """Return window lengths in bins, about four per octave, with at least eight windows each."""
+    return np.unique(np.round(2.0 ** np.arange(0, np.log2(max(n / 8, 2)), 0.25)).astype(np.int64))
+
+
+def _noise(estimate: Estimate, counts: Ints, step: float) -> None:
+    factors = windows(counts.size)
+    lag = {"window": ("window", factors * step, {"units": "s"})}
+    for name, values, units in (
+        ("fano_factor", fano_factor(counts, factors), "1"),
+        ("allan_deviation", allan_deviation(counts, step, factors), "counts/s"),
+    ):
+        estimate.arrays[name] = xr.DataArray(values, lag, ("window",), attrs={"units": units})
+    fano = float(estimate.arrays["fano_factor"].values[0])
+    error = fano * np.sqrt(2.0 / max(counts.size - 1, 1))
+    estimate.quantities["fano_factor"] = Quantity(
+        fano, "1", sigma=float(error), intervals=(Interval(0.68, fano - error, fano + error),)
+    )
+    mean = float(counts.mean() / step)
+    half = float(np.sqrt(counts.var() / counts.size) / step)
+    estimate.quantities["total_rate"] = Quantity(
+        mean, "counts/s", sigma=half, intervals=(Interval(0.68, mean - half, mean + half),)
+    )
+
+
+def _bleaching(estimate: Estimate, found: HiddenStates, time: Floats, bright: int) -> None:
+    """Answer when it went dark for good; a lower limit where it is still bright at the end.
+
+    The last bright stretch bleached if the dark rest is longer than every earlier dark dwell by a
+    factor of 3; otherwise the recording only bounds the time.
+    """
+    on = found.path >= bright
+    span = float(time[-1] - time[0])
+    last = int(np.flatnonzero(on)[-1]) if on.any() else -1
+    rest = on.size - 1 - last
+    _, dim = dwell_times(on, 1.0)
+    longest = float(dim.max()) if dim.size else 0.0
+    if bright > 0 and last >= 0 and rest > max(3.0 * longest, 0.05 * on.size):
+        estimate.quantities["bleaching_time"] = Quantity(
+            float(time[last] - time[0]), "s", reason="end of the last bright stretch of one emitter"
+        )
+        estimate.flag("bleached", f"dark from {time[last]:.2f} s to the end of the recording")
+        return
+    # no event in `span`: at 95 %, the rate is below 3/span
+    estimate.quantities["bleaching_time"] = Quantity(
+        None, "s", intervals=(Interval(0.95, span / 3.0, None),), reason="it did not bleach"
+    )
+
+
+def _trace_picture(
+    time: Floats, counts: Ints, step: float, found: HiddenStates, bright: int
+) -> Picture:
+    factor = max(int(np.ceil(time.size / 1200)), 1)
+    n = time.size // factor * factor
+    rate = counts[:n].reshape(-1, factor).mean(1) / step / 1000.0
+    short = time[:n].reshape(-1, factor).mean(1)
+    levels = found.means[found.path][:n].reshape(-1, factor).mean(1) / step / 1000.0
+    heights, edges = np.histogram(counts, bins=min(120, max(int(counts.max()) + 1, 2)))
+    marks = [mark(x=(found.means / step / 1000.0).tolist(), label="levels")]
+    return Picture(
+        "trace",
+        "Rate and states",
+        (
+            Panel(
+                [line(short, rate, "measured", "data"), line(short, levels, "states")],
+                "time (s)",
+                "rate (kcounts/s)",
+                height=1.3,
+            ),
+            Panel(
+                [steps(edges / step / 1000.0, heights, "bins"), *marks],
+                "rate (kcounts/s)",
+                "number of bins",
+            ),
+        ),
+        "Levels found by a hidden Markov model with excess noise; no threshold was set.",
+        height=5.2,
+    )
+
+
+def _noise_picture(counts: Ints, step: float) -> Picture:
+    factors = windows(counts.size)
+    x = factors * step
+    allan = allan_deviation(counts, step, factors)
+    shot = np.sqrt(counts.mean() / step / x)
+    return Picture(
+        "noise",
+        "Fano factor and Allan deviation",
+        (
+            Panel(
+                [
+                    points(x, fano_factor(counts, factors), "measured"),
+                    mark(y=[1.0], label="Poisson"),
+                ],
+                "window (s)",
+                "variance / mean",
+                x_scale="log",
+                y_scale="log",
+            ),
+            Panel(
+                [points(x, allan, "measured"), line(x, shot, "shot noise", "reference")],
+                "window (s)",
+                "Allan deviation (counts/s)",
+                x_scale="log",
+                y_scale="log",
+            ),
+        ),
+        "Above shot noise the rate itself fluctuates; where the Allan deviation rises again it drifts.",
+        columns=2,
+    )
+
+
+def _dwell_picture(found: dict[str, tuple[Floats, dict[str, float]]]) -> Picture:
+    layers: list[Any] = []
+    for i, (name, (times, law)) in enumerate(found.items()):
+        if times.size < 5:
+            continue
+        x = np.sort(times)
+        layers.append(
+            points(x, 1.0 - (np.arange(x.size) + 0.5) / x.size, f"{name} dwells", f"series{i}")
+        )
+        layers.append(
+            line(x, np.exp(-(x - x[0]) / law["mean"]), f"{name}: exponential", f"series{i}")
+        )
+    return Picture(
+        "dwell",
+        "Dwell times",
+        (
+            Panel(
+                layers,
+                "time in the state (s)",
+                "share that lasts longer",
+                x_scale="log",
+                y_scale="log",
+            ),
+        ),
+        "A straight line here is a power law, a sharp fall an exponential.",
+    )

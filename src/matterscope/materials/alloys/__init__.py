@@ -1,0 +1,1 @@
+"""Properties of mixed perovskites: compositions, tables, models never worse than Vegard."""

@@ -1,0 +1,1 @@
+"""Charged defects: formation energies, diagrams, neutrality, finite-size corrections, hosts."""

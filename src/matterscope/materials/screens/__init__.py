@@ -1,0 +1,1 @@
+"""Screening and inverse design: rules, streams of compounds, fronts, what to make next."""

@@ -1,0 +1,1 @@
+"""Limits of solar cells: detailed balance and SLME."""

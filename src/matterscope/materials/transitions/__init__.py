@@ -1,0 +1,1 @@
+"""Charge-transition levels of any defect in any host, from mixed fidelities."""

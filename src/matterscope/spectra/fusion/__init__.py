@@ -1,0 +1,1 @@
+"""Several edges at once: any subset of streams is a model."""

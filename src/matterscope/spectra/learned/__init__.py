@@ -1,0 +1,1 @@
+"""Learned answers on one edge: features, models, training, inference, explanation."""

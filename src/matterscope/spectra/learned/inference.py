@@ -1,0 +1,331 @@
+"""Inference: from a raw file to coordination, bond length and oxidation state, or a reasoned refusal.
+
+In: files of spectra. Out: one estimate per spectrum (or one per sample with ``--sample``): verdict,
+calibrated answers, gates, and the pictures that show why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matterscope.core.errors import ModelError
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
+from matterscope.core.pictures import Panel, Picture, band, bars, line
+from matterscope.io.reading import measurements
+from matterscope.learn.persist import nested
+from matterscope.spectra.learned.aligned import Answer, WindowModel, answer, window_for
+from matterscope.spectra.learned.instruments import Instrument
+from matterscope.spectra.learned.models import PREDICTORS, Model, choose
+from matterscope.spectra.measured.alignment import WINDOWS
+from matterscope.spectra.measured.quality import (
+    SEVERE,
+    Examined,
+    examine_all,
+    is_simulated,
+    verdict_of,
+)
+from matterscope.spectra.measured.series import compare_series
+from matterscope.spectra.sets.trainingsets import COORDINATIONS
+
+if TYPE_CHECKING:
+    from matterscope.core.calls import Call, Input
+    from matterscope.spectra.settings import InferSettings
+
+Floats = NDArray[np.float64]
+
+ASKED = {"coordination_number": "1", "bond_length": "Å", "oxidation_state": "1"}
+MEASURED = Instrument(
+    gaussian=1.0,
+    core_hole=(0.0, 0.3),
+    slope=0.03,
+    self_absorption=(-0.01, 0.04),
+    noise=0.0,
+    shake_down=0.0,
+    discrepancy=0.0,
+    pre_edge=0.0,
+    alignment=1.0,
+)
+"""What may stand between a measured spectrum and the computed one of the same atoms; theory is broader than
+HERFD, and places E½ differently by about 1 eV."""
+FAR = 1.0
+"""Percentile of the training population beyond which an answer is refused (1 is its edge)."""
+NEAR = 0.99
+"""Percentile from which the answer is flagged: so many good spectra lie inside."""
+LONG = 2.05
+"""Å; oxides whose edge is that of Cu(I) have shorter bonds (two-fold, 1.85 Å)."""
+EDGE_BY_STATE: dict[str, dict[int, float]] = {"Cu:K": {1: 2.5, 2: 6.5, 3: 9.5}}
+"""E½ − table (eV) of measured oxides; a mis-set axis disagrees with the shape by more than 5 eV."""
+
+
+def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) -> list[Estimate]:
+    """Answer every spectrum of the inputs, or all of them together as one sample."""
+    seen: list[tuple[InputRef, Examined]] = []
+    for given in inputs:
+        seen += _examined(given, settings)
+    if settings.sample:
+        return _answer_sample(seen, settings, call)
+    estimates = []
+    for number, (ref, spectrum) in enumerate(seen):
+        estimates.append(_answer_one(ref, spectrum, settings, call))
+        if len(seen) > 1:
+            call.progress(number + 1, len(seen), "spectra")
+    compare_series(seen, estimates, call)
+    return estimates
+
+
+def _examined(given: Input, settings: InferSettings) -> list[tuple[InputRef, Examined]]:
+    wanted = {"energy": settings.energy, "columns": settings.columns, "swap": settings.swap}
+    options = {name: value for name, value in wanted.items() if value}
+    datasets = measurements(given, "spectrum", **options)
+    found = []
+    for spectrum in examine_all(datasets, settings.normalisation):
+        source = spectrum.dataset.attrs.get("source") or {}
+        name = str(source.get("selector") or given.selector)
+        found.append((InputRef(given.source, name, given.sha256), spectrum))
+    return found
+
+
+def _answer_one(ref: InputRef, seen: Examined, settings: InferSettings, call: Call) -> Estimate:
+    estimate = verdict_of(seen)
+    estimate.capability, estimate.input = "spectra infer", ref
+    blocking = sorted(seen.codes & SEVERE)
+    if blocking:
+        reason = next(f.message for f in seen.flags if f.code == blocking[0])
+        return _refuse(estimate, reason)
+    try:
+        model = choose(seen.element, seen.edge, settings.model)
+    except ModelError as error:
+        code = "wrong_edge" if settings.model else "no_model"
+        estimate.flag(code, error.what + ".", error.hint)
+        return _refuse(estimate, error.what)
+    answers: list[Estimate] = predictor(model)(model, [(estimate, seen)], settings, call)
+    return answers[0]
+
+
+def predictor(model: Model) -> Any:
+    """Return the function that answers with a model's family."""
+    from importlib import import_module
+
+    module, _, name = PREDICTORS[model.family].partition(":")
+    return getattr(import_module(module), name)
+
+
+def _answer_sample(
+    seen: list[tuple[InputRef, Examined]], settings: InferSettings, call: Call
+) -> list[Estimate]:
+    """Fuse all spectra into one estimate where a model takes them together."""
+    parts = [(_named(ref, s), s) for ref, s in seen]
+    usable = [(e, s) for e, s in parts if not s.codes & SEVERE]
+    if not usable:
+        return [_refuse(e, "none of the spectra of this sample can be used") for e, _ in parts]
+    estimate, first = usable[0]
+    try:
+        model = choose(first.element, first.edge, settings.model)
+        for _, other in usable[1:]:
+            if f"{other.element}:{other.edge}" not in model.edges:
+                raise ModelError(
+                    f"no model answers {first.element} {first.edge} and {other.element} {other.edge} together"
+                )
+    except ModelError as error:
+        estimate.flag("no_model", error.what + ".", error.hint)
+        return [_refuse(e, error.what) for e, _ in parts]
+    answers: list[Estimate] = predictor(model)(model, usable, settings, call)
+    for found in answers:
+        found.diagnostics["sample"] = settings.sample
+        found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
+    return answers
+
+
+def _named(ref: InputRef, seen: Examined) -> Estimate:
+    estimate = verdict_of(seen)
+    estimate.capability, estimate.input = "spectra infer", ref
+    return estimate
+
+
+def _refuse(estimate: Estimate, reason: str) -> Estimate:
+    for name, units in ASKED.items():
+        estimate.quantities[name] = refused(units, reason)
+    return estimate
+
+
+def windows_of(model: Model) -> dict[str, WindowModel]:
+    """Return the model's ensembles by window, rebuilt once."""
+    if "windows" not in model.parsed:
+        model.parsed["windows"] = {
+            name: WindowModel.unpack(name, nested(model.arrays, name), meta)
+            for name, meta in model.card["windows"].items()
+        }
+    found: dict[str, WindowModel] = model.parsed["windows"]
+    return found
+
+
+def answer_aligned(
+    model: Model, parts: list[tuple[Estimate, Examined]], settings: InferSettings, call: Call
+) -> list[Estimate]:
+    """Answer with the family "aligned": every spectrum for itself."""
+    return [_aligned(model, estimate, seen, settings, call) for estimate, seen in parts]
+
+
+def _aligned(
+    model: Model, estimate: Estimate, seen: Examined, settings: InferSettings, call: Call
+) -> Estimate:
+    available = windows_of(model)
+    estimate.provenance |= {
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "population": model.card["population"],
+        "training_data": model.card["training_data"],
+    }
+    window = window_for(seen, available)
+    if not window:
+        reach, least = seen.energy[-1] - seen.position, min(WINDOWS[w][-1] for w in available)
+        message = f"The spectrum ends {reach:.0f} eV beyond E½; the model needs {least:.0f} eV."
+        estimate.flag(
+            "window_too_short", message, f"measure at least {least:.0f} eV beyond the edge"
+        )
+        return _refuse(estimate, message)
+    simulated = is_simulated(seen.dataset)
+    instrument = MEASURED if settings.marginalise else None
+    found = answer(seen, available[window], call, instrument)
+    estimate.diagnostics |= {
+        "window": window,
+        "shell_probability": found.shell,
+        "domain_residual": found.residual,
+        "domain_distance": found.distance,
+        "disagreement": found.disagreement,
+    }
+    if window == "narrow" and "wide" in available:
+        message = (
+            "The spectrum ends before +120 eV: the narrow model was used, its intervals are wider."
+        )
+        estimate.flag("narrow_window", message, "measure to 120 eV beyond the edge")
+    reason = flag_gates(estimate, seen, found, available[window], simulated)
+    if reason:
+        _refuse(estimate, reason)
+    else:
+        _quantities(estimate, found, available[window], call)
+    estimate.pictures.append(_picture(found, available[window], refused=bool(reason)))
+    estimate.provenance["references"] = [
+        *estimate.provenance["references"],
+        *model.card.get("references", []),
+        "arXiv 2310.07049",
+    ]
+    return estimate
+
+
+def flag_gates(
+    estimate: Estimate, seen: Examined, found: Answer, model: WindowModel, simulated: bool
+) -> str:
+    """Flag what lies outside the model; return the reason of a refusal, or an empty string."""
+    reasons = []
+    limit = model.calibration.shell_threshold
+    simulation = str(seen.dataset.attrs.get("simulated") or "")
+    if simulation:
+        message = "The spectrum is simulated by an engine that the model was not trained on; edges of two engines differ by 1–2 eV."
+        estimate.flag(
+            "other_engine",
+            message,
+            "compare engines on a standard; the interval holds an alignment error of 1 eV",
+        )
+    if found.shell < limit:
+        message = f"The shape is not that of an oxygen shell (probability {found.shell:.0%}, below {limit:.0%})."
+        estimate.flag("not_oxygen", message, "train a model on this chemistry")
+        reasons.append(message)
+    if max(found.residual, found.distance) > FAR:
+        message = "The shape lies outside everything the model was trained on."
+        estimate.flag(
+            "outside_training",
+            message,
+            "train a model on this chemistry, or check the normalisation",
+        )
+        reasons.append(message)
+    elif found.as_measured > NEAR:
+        message = "The shape, as measured, lies at the rim of what the model was trained on."
+        estimate.flag("rim_of_training", message, "treat the answer with care")
+    if found.disagreement > 2 * model.calibration.doubt_threshold:
+        message = f"The experts disagree by {found.disagreement:.3f} Å."
+        estimate.flag(
+            "members_disagree", message, "treat the answer with care; another edge would help"
+        )
+    expected = EDGE_BY_STATE.get(f"{seen.element}:{seen.edge}")
+    if expected and not simulated:
+        centre = float(sum(p * expected[k + 1] for k, p in enumerate(found.valence)))
+        miss = seen.position - seen.table - centre
+        low, middle = seen.position - seen.table, 0.5 * (expected[1] + expected[2])
+        if low < middle + 0.5 and found.bond > LONG:
+            message = f"An edge as low as this with bonds as long as {found.bond:.2f} Å is typical of sulfides and metals; the model knows oxygen shells only."
+            estimate.flag(
+                "not_oxide_like", message, "check the composition before the answer is used"
+            )
+        if abs(miss) > 4.0:
+            message = f"E½ is {miss:+.1f} eV from where a shape of this oxidation state stands: the axis, or the sample, is not what it seems."
+            estimate.flag("axis_disagrees", message, "measure a foil on the same axis")
+    return " ".join(reasons)
+
+
+def _quantities(estimate: Estimate, found: Answer, model: WindowModel, call: Call) -> None:
+    best = int(np.argmax(found.coordination))
+    shares = {str(c): float(p) for c, p in zip(COORDINATIONS, found.coordination, strict=True)}
+    intervals = []
+    for level in call.levels:
+        half = half_width(found, model, level)
+        intervals.append(Interval(level, found.bond - half, found.bond + half))
+    mean = float(sum((k + 1) * p for k, p in enumerate(found.valence)))
+    states = {str(k + 1): float(p) for k, p in enumerate(found.valence)}
+    estimate.quantities |= {
+        "coordination_number": Quantity(COORDINATIONS[best], "1", probabilities=shares),
+        "bond_length": Quantity(
+            found.bond,
+            "Å",
+            sigma=half_width(found, model, 0.683),
+            intervals=tuple(intervals),
+        ),
+        "oxidation_state": Quantity(mean, "1", probabilities=states),
+    }
+
+
+def half_width(found: Answer, model: WindowModel, level: float) -> float:
+    """Return the half width (Å) of the bond's interval."""
+    spread = np.array([found.spread])
+    return float(model.calibration.half_widths(found.coordination[None, :], spread, level)[0])
+
+
+def _picture(found: Answer, model: WindowModel, refused: bool) -> Picture:
+    grid = WINDOWS[found.window]
+    colour = "flagged" if refused else "data"
+    panels = [
+        Panel(
+            [
+                band(grid, model.population_low, model.population_high, "90 % of the training set"),
+                line(grid, model.population_mean, "mean of the training set", "reference"),
+                line(grid, found.shape, "this spectrum", colour),
+            ],
+            "energy − E½ / eV",
+            "aligned μ",
+        ),
+        Panel(
+            [bars(np.arange(len(COORDINATIONS)), found.coordination, "probability", colour)],
+            "coordination number",
+            "probability",
+            x_ticks=[str(c) for c in COORDINATIONS],
+            y_range=(0.0, 1.0),
+        ),
+        Panel(
+            [bars(np.arange(3), found.valence, "probability", colour)],
+            "oxidation state",
+            "probability",
+            x_ticks=["1+", "2+", "3+"],
+            y_range=(0.0, 1.0),
+        ),
+    ]
+    caption = (
+        "Refused: the shape lies outside the training population."
+        if refused
+        else f"Aligned at E½ = {found.position:.2f} eV; bond length {found.bond:.3f} Å."
+    )
+    return Picture(
+        "answer", "Aligned shape and answers", panels, caption, columns=3, width=10.0, height=3.0
+    )

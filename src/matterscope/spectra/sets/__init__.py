@@ -1,0 +1,1 @@
+"""Sets of simulated spectra: enumerate, relax, label, simulate, assemble, search."""
