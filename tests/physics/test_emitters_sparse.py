@@ -133,7 +133,9 @@ def test_a_short_stream_is_answered_by_the_posterior() -> None:
     band = answer["g2_zero"].interval(0.95)
     assert band.high < 1.0
     unknown = emitters.g2(stream, longest_lag=0.0)
-    assert unknown["g2_zero"].interval(0.95).high >= band.high
+    # without the delay these few coincidences show no dip, and a limit would only repeat the prior
+    assert unknown["g2_zero"].value is None
+    assert unknown.flagged("no-dip")
 
 
 def test_a_long_stream_is_answered_by_the_fit() -> None:

@@ -51,7 +51,7 @@ class Forest:
         """Return the mean over the trees, shape (n,) or (n, k)."""
         # scikit-learn compares in single precision; the same here, or a tie goes the other way
         single = features.astype(np.float32)
-        total = np.zeros(len(single))
+        total = np.zeros((len(single), *self.value.shape[1:]))
         for root in self.roots:
             node = np.full(len(single), root)
             walking = np.arange(len(single))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.core.calls import Call
-from matterscope.core.estimates import Estimate, Quantity
+from matterscope.core.estimates import Estimate, Quantity, refused
 from matterscope.core.pictures import Layer, Panel, Picture, band, line, mark, points, span
 from matterscope.emitters.photons.dips import pair_response
 from matterscope.emitters.photons.posterior import (
@@ -83,7 +83,11 @@ def answer_sparse(
     pairs = float(
         counts[np.abs(centre - at) < 2.0 * float(flat.time(call.levels).value or 0)].sum()
     )
-    answer_purity(estimate, chosen.quantity(call.levels, upper=not tight or pairs < 10), settings)
+    raw = chosen.quantity(call.levels, upper=not tight or pairs < 10)
+    if not tight and flat.evidence < np.log(LEAST_ODDS):
+        # a limit would only repeat what g2(0) ≤ 1 says beforehand
+        raw = refused("1", "no dip stands out, and where zero delay lies is not known")
+    answer_purity(estimate, raw, settings)
     _add_probabilities(estimate, weighed, single, population)
     estimate.quantities["delay"] = flat.delay(call.levels)
     estimate.quantities["antibunching_time"] = flat.time(call.levels)

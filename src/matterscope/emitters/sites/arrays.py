@@ -154,6 +154,10 @@ def site_heights(
     return heights, np.sqrt(np.diag(inverse) + scale * own)
 
 
+FEW_DRAWS = 60
+"""Draws of the brightness law for which the sites are counted."""
+
+
 @dataclass(frozen=True)
 class Occupation:
     """What the heights say: draws of λ, median brightness and its spread, and the sites' numbers."""
@@ -163,9 +167,23 @@ class Occupation:
     spread: Floats
     probabilities: Floats
     """Shape (sites, MOST + 1): averaged over the draws."""
+    drawn: Floats
+    """The same for each of some draws of the law, shape (draws, sites, MOST + 1): sites err together."""
     converged: bool
     effective: float
     """Effective number of draws behind the posterior."""
+
+    @property
+    def classes(self) -> Floats:
+        """Probabilities of none, one and several emitters, shape (sites, 3)."""
+        return none_one_several(self.probabilities)
+
+
+def none_one_several(probabilities: Floats) -> Floats:
+    """Return probabilities of none, one and several from those of n, along the last axis."""
+    return np.stack(
+        [probabilities[..., 0], probabilities[..., 1], probabilities[..., 2:].sum(axis=-1)], axis=-1
+    )
 
 
 def _brightness_law(number: int, log_median: float, spread: float) -> tuple[float, float]:
@@ -272,14 +290,15 @@ def count_emitters(
     options = {"xatol": 3e-3, "fatol": 3e-3, "maxiter": 300}
     best = minimize(cost, guess, method="Nelder-Mead", options=options)
     chosen, effective = _posterior(cost, best.x, rng, draws)
-    total = np.zeros((heights.size, MOST + 1))
-    few = chosen[:60]
-    for p in few:
+    drawn = np.empty((FEW_DRAWS, heights.size, MOST + 1))
+    for k, p in enumerate(chosen[:FEW_DRAWS]):
         logs = _site_likelihoods(heights, sigma, gain, p[1], float(np.exp(p[2])))
         logs = logs + _number_law(float(np.exp(p[0])), scatter)
-        total += np.exp(logs - _log_sum(logs)[:, None])
+        drawn[k] = np.exp(logs - _log_sum(logs)[:, None])
     number, median, spread = np.exp(chosen).T
-    return Occupation(number, median, spread, total / len(few), bool(best.success), effective)
+    return Occupation(
+        number, median, spread, drawn.mean(axis=0), drawn, bool(best.success), effective
+    )
 
 
 def _posterior(

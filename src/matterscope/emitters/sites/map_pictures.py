@@ -50,9 +50,7 @@ def sites(
         )
         title = f"{len(found.sites)} sites, no lattice"
     else:
-        kind = np.stack(
-            [law.probabilities[:, 0], law.probabilities[:, 1], law.probabilities[:, 2:].sum(axis=1)]
-        ).argmax(axis=0)
+        kind = law.classes.argmax(axis=1)
         for k, (name, role) in enumerate(CLASSES):
             chosen = array.places[kind == k]
             layers.append(

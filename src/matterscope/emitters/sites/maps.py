@@ -21,6 +21,7 @@ from matterscope.emitters.sites.arrays import (
     Registration,
     Sites,
     native_density,
+    none_one_several,
     occupation,
     register,
 )
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from matterscope.emitters.settings import MapSettings
 
 Floats = NDArray[np.float64]
+COUNTS = 600
+"""Draws of the number of sites with none, one and several emitters."""
 REFERENCES = [
     "Benjamini and Hochberg, J. R. Stat. Soc. B 57, 289 (1995)",
     "Adler, The Geometry of Random Fields (1981)",
@@ -219,10 +222,7 @@ def _answer_array(
         call.levels,
     )
     law = sites.law
-    classes = np.stack(
-        [law.probabilities[:, 0], law.probabilities[:, 1], law.probabilities[:, 2:].sum(axis=1)],
-        axis=1,
-    )
+    classes = law.classes
     table = pd.DataFrame(
         {
             "first": array.nodes[:, 0],
@@ -249,7 +249,10 @@ def _answer_array(
     }
     estimate.tables["array"] = table
     rng = call.rng("site classes")
-    drawn = (classes.cumsum(axis=1)[None] < rng.random((400, len(classes), 1))).sum(axis=2)
+    # the law is the same for all sites: each count belongs to one draw of it
+    laws = none_one_several(law.drawn)
+    picked = laws[np.arange(COUNTS) % len(laws)].cumsum(axis=2)
+    drawn = (picked < rng.random((COUNTS, len(classes), 1))).sum(axis=2)
     for k, name in enumerate(("empty_sites", "single_sites", "multiple_sites")):
         estimate.quantities[name] = from_samples((drawn == k).sum(axis=1), "1", call.levels)
     estimate.quantities["emitters_per_site"] = from_samples(law.mean_number, "1", call.levels)
