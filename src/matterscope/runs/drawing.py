@@ -189,7 +189,14 @@ def _points(figure: Figure, axes: Axes, layer: Layer, panel: Panel, order: int) 
         low, high = _numbers(layer, "y_low"), _numbers(layer, "y_high")
         bars = [np.clip(y - low, 0, None), np.clip(high - y, 0, None)]
         axes.errorbar(
-            x, y, yerr=bars, fmt="none", ecolor=_color(layer), elinewidth=0.8, alpha=0.6, zorder=2.5
+            x,
+            y,
+            yerr=bars,
+            fmt="none",
+            ecolor=_color(layer),
+            elinewidth=layer.style.get("bar", 0.8),
+            alpha=0.6,
+            zorder=2.5,
         )
     axes.plot(
         x,

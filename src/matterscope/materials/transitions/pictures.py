@@ -188,7 +188,7 @@ def ladder_picture(
         high += (rows["high"] + base).tolist()
         names += [f"  {n}" for n in rows["level"]]
         ticks.append(f"{defect} in {host}")
-    layers.append(points(places, values, "68 %", "muted", y_low=low, y_high=high, size=1))
+    layers.append(points(places, values, "68 %", "model", y_low=low, y_high=high, size=4, bar=3.0))
     # one stroke a level, a gap between strokes
     strokes = np.column_stack(
         [np.array(places) - 0.28, np.array(places) + 0.28, np.full(len(places), np.nan)]
