@@ -97,16 +97,16 @@ def grow(
 
 def grow_vectors(
     features: Array, target: Array, seed: int, trees: int = VECTOR_TREES, *,
-    share: float = VECTOR_SHARE, weight: Array | None = None,
+    share: float = VECTOR_SHARE, leaf: int = VECTOR_LEAF, weight: Array | None = None,
 ) -> Forest:  # fmt: skip
     """Return a forest grown on `features` (n, d) and `target` (n,) or (n, k); rows may be weighted (n,).
 
-    `share` of the features is tried at each node.
+    `share` of the features is tried at each node; a leaf holds `leaf` rows at least.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
     model = ExtraTreesRegressor(
-        trees, max_features=share, min_samples_leaf=VECTOR_LEAF, random_state=seed
+        trees, max_features=share, min_samples_leaf=leaf, random_state=seed
     ).fit(features.astype(np.float32), target, sample_weight=weight)
     return as_arrays(model.estimators_, single=True)
 

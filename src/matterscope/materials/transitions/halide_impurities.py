@@ -7,7 +7,6 @@ table by name, and levels and energies of hosts left out, each by a process and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import DataError, SchemaError
 from matterscope.io.tables import read_table
 from matterscope.learn.conformal import split_quantile
+from matterscope.learn.splits import grouped_folds
 from matterscope.materials.forests import grow_vectors
 from matterscope.materials.transitions.features import ELEMENTAL, outer_electrons
 from matterscope.materials.transitions.process import learn_processes
@@ -33,8 +33,12 @@ DESCRIPTORS = tuple(f"descriptor_{i + 1}" for i in range(WIDTH - 8))
 TERMS = (("impurity",), ("descriptors",), ("impurity", "halide"))
 HALIDE_STEP = 0.3
 """Pauling electronegativity between neighbouring halogens, Cl 3.16, Br 2.96, I 2.66."""
-TREES, STEPS, CLIP = 100, 30, 4.0
-LEVELS_KEPT = (0.68, 0.95)
+TREES, LEAVES, STEPS, CLIP = 100, (2, 4), 30, 4.0
+FOLDS = 5
+NORMAL = {0.68: 0.994, 0.95: 1.960}
+"""Half the width of an interval of the normal law, in σ."""
+SHARES, SLOPES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+"""What `fit_bars` looks at: the constant part in units of the RMS residual, the slope in units of one."""
 
 
 def holds_halides(path: Path) -> bool:
@@ -120,87 +124,124 @@ def _standard(values: Array, train: Rows) -> Array:
     return np.asarray((values - values[train].mean(0)) / np.where(spread > 1e-9, spread, 1.0))
 
 
-def answer_rows(frame: pd.DataFrame, train: Rows, test: Rows, seed: int) -> tuple[Array, Array]:
-    """Return value and σ of all targets of the rows `test`, shape (n, 6) each, learnt from `train`.
+@dataclass(frozen=True)
+class Answers:
+    """Means of all targets for some rows and how far the members stand apart, shape (n, 6) each, eV."""
 
-    Process and forest count alike: three hosts cannot tell which of them is better on a fourth.
+    rows: Rows
+    value: Array
+    apart: Array
+
+
+def answer_rows(frame: pd.DataFrame, train: Rows, test: Rows, seed: int) -> Answers:
+    """Answer the rows `test` by two processes and two forests learnt from `train`, all counting alike.
+
+    Two hosts to learn from cannot tell which of them is better on a third. One process has a length for every
+    descriptor, the other one for each block; one forest has small leaves, the other larger ones.
     """
     known = describe_halides(frame, train)
     truth = frame[list(TARGETS)].to_numpy(dtype=float)
-    value, sigma = np.empty((len(test), len(TARGETS))), np.empty((len(test), len(TARGETS)))
+    seen, asked = known.take(train), known.take(test)
+    members = np.empty((4, len(test), len(TARGETS)))
     for c in range(len(TARGETS)):
         y = truth[train, c]
         mean, spread = y.mean(), y.std()
         scaled = (y - mean) / spread
-        part = known.take(train)
-        (process,) = learn_processes(TERMS, part, np.clip(scaled, -CLIP, CLIP)[:, None], STEPS)
-        by_process, variance = process.condition(part, scaled).predict(known.take(test))
-        forest = grow_vectors(known.matrix[train], y, seed, TREES, share=1.0)
-        by_forest = forest.predict(known.matrix[test])
-        by_process = mean + spread * by_process
-        value[:, c] = 0.5 * (by_process + by_forest)
-        # what the two disagree about is not known either
-        sigma[:, c] = np.hypot(spread * np.sqrt(variance), 0.5 * (by_process - by_forest))
-    return value, sigma
+        for m, shared in enumerate((False, True)):
+            (process,) = learn_processes(
+                TERMS, seen, np.clip(scaled, -CLIP, CLIP)[:, None], STEPS, one_length=shared
+            )
+            members[m, :, c] = mean + spread * process.condition(seen, scaled).predict(asked)[0]
+        for m, leaf in enumerate(LEAVES):
+            forest = grow_vectors(known.matrix[train], y, seed, TREES, share=1.0, leaf=leaf)
+            members[2 + m, :, c] = forest.predict(known.matrix[test])
+    return Answers(test, members.mean(0), members.std(0))
+
+
+@dataclass(frozen=True)
+class Bars:
+    """σ² = a² + (b · how far the members stand apart)² for each target, and |z| of the rows it was fitted to."""
+
+    constant: Array
+    slope: Array
+    z: Array
+
+    def sigma(self, apart: Array) -> Array:
+        """Return σ (eV), shape (n, 6)."""
+        return np.hypot(self.constant, self.slope * apart)
+
+    def half(self, apart: Array, level: float) -> Array:
+        """Return half the width of the interval at `level`, never below that of a normal law."""
+        wide = [max(NORMAL[level], split_quantile(z, level)) for z in self.z.T]
+        return self.sigma(apart) * np.array(wide)
+
+
+def fit_bars(truth: Array, answers: list[Answers]) -> Bars:
+    """Return the bars that make the residuals of rows left out most likely.
+
+    The variance of a process is no guide here: for the level (+1/0) it is small where the hosts disagree most.
+    """
+    error = np.concatenate([a.value - truth[a.rows] for a in answers])
+    apart = np.concatenate([a.apart for a in answers])
+    constant, slope = np.empty(error.shape[1]), np.empty(error.shape[1])
+    for c, (e, s) in enumerate(zip(error.T, apart.T, strict=True)):
+        grid = [(a * _rms(e), b) for b in SLOPES for a in SHARES]
+        loss = [np.mean(np.log(w) + 0.5 * (e / w) ** 2) for w in (np.hypot(a, b * s) for a, b in grid)]  # fmt: skip
+        constant[c], slope[c] = grid[int(np.argmin(loss))]
+    return Bars(constant, slope, np.abs(error) / np.hypot(constant, slope * apart))
 
 
 def leave_host_out(frame: pd.DataFrame, held: str, seed: int) -> pd.DataFrame:
     """Return one row per target of every impurity of the host `held`, learnt from the others.
 
-    The width of the bars comes from leaving each of the other hosts out in turn, where there are two or more.
+    The bars come from leaving each of the other hosts out in turn; with one other host, from its random folds.
     """
     host = frame["host"].to_numpy(dtype=str)
     train, test = np.flatnonzero(host != held), np.flatnonzero(host == held)
-    truth = frame[list(TARGETS)].to_numpy(dtype=float)
-    z = []
     others = np.unique(host[train])
-    for name in others if len(others) > 1 else []:
-        inner, out = train[host[train] != name], train[host[train] == name]
-        value, sigma = answer_rows(frame, inner, out, seed)
-        z.append(np.abs(value - truth[out]) / sigma)
-    value, sigma = answer_rows(frame, train, test, seed)
-    return _prediction_rows(frame, (train, test), (value, sigma), np.vstack(z) if z else None)
+    if len(others) > 1:
+        splits = [(train[host[train] != o], train[host[train] == o]) for o in others]
+    else:
+        splits = [(train[i], train[o]) for i, o in grouped_folds(np.arange(len(train)), FOLDS, seed)]  # fmt: skip
+    inner = [answer_rows(frame, *rows, seed) for rows in splits]
+    bars = fit_bars(frame[list(TARGETS)].to_numpy(dtype=float), inner)
+    return _prediction_rows(frame, train, answer_rows(frame, train, test, seed), bars)
 
 
-def leave_folds_out(
-    frame: pd.DataFrame, folds: Iterable[tuple[Rows, Rows]], seed: int
-) -> pd.DataFrame:
-    """Return the same for random folds of rows: the other hosts then show the same impurity."""
+def leave_folds_out(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the same for random folds of rows: the other hosts then show the same impurity.
+
+    The bars of a fold are fitted to what is left out in the other folds.
+    """
+    folds = list(grouped_folds(np.arange(len(frame)), FOLDS, seed))
+    truth = frame[list(TARGETS)].to_numpy(dtype=float)
+    answers = [answer_rows(frame, train, test, seed) for train, test in folds]
     parts = [
-        _prediction_rows(frame, (train, test), answer_rows(frame, train, test, seed), None)
-        for train, test in folds
+        _prediction_rows(frame, train, mine, fit_bars(truth, [a for a in answers if a is not mine]))
+        for (train, _), mine in zip(folds, answers, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _prediction_rows(
-    frame: pd.DataFrame, rows: tuple[Rows, Rows], found: tuple[Array, Array], z: Array | None
-) -> pd.DataFrame:
-    train, test = rows
-    value, sigma = found
+def _prediction_rows(frame: pd.DataFrame, train: Rows, found: Answers, bars: Bars) -> pd.DataFrame:
     truth = frame[list(TARGETS)].to_numpy(dtype=float)
     blind = truth[train].mean(0)
-    same = _same_impurity(frame, train, test)
-    scale = (
-        np.ones(len(TARGETS)) if z is None else np.sqrt(np.mean(np.minimum(z, CLIP) ** 2, axis=0))
-    )
+    same = _same_impurity(frame, train, found.rows)
+    sigma = bars.sigma(found.apart)
+    half = {level: bars.half(found.apart, level) for level in NORMAL}
     entries = []
     for c, name in enumerate(TARGETS):
-        half = {
-            p: _half_width(None if z is None else z[:, c], p) * sigma[:, c] for p in LEVELS_KEPT
-        }
-        part = frame.iloc[test][["host", "impurity", "line"]].copy()
-        part["property"], part["truth"], part["value"] = name, truth[test, c], value[:, c]
-        part["sigma"] = sigma[:, c] * scale[c]
-        part["half_68"], part["half_95"] = half[0.68], half[0.95]
+        part = frame.iloc[found.rows][["host", "impurity", "line"]].copy()
+        part["property"], part["truth"], part["value"] = name, truth[found.rows, c], found.value[:, c]  # fmt: skip
+        part["sigma"] = sigma[:, c]
+        part["half_68"], part["half_95"] = half[0.68][:, c], half[0.95][:, c]
         part["mean_of_others"], part["same_impurity"] = blind[c], same[:, c]
         entries.append(part)
     return pd.concat(entries, ignore_index=True)
 
 
-def _half_width(z: Array | None, level: float) -> float:
-    normal = {0.68: 0.994, 0.95: 1.960}[level]
-    return normal if z is None else max(normal, split_quantile(z, level))
+def _rms(error: Array) -> float:
+    return float(np.sqrt(np.mean(error**2)))
 
 
 def _same_impurity(frame: pd.DataFrame, train: Rows, test: Rows) -> Array:

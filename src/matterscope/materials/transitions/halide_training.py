@@ -16,7 +16,6 @@ from matterscope.core.errors import ConfigError, DataError, ReadError
 from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.core.pictures import Layer, Panel, Picture, line, points
 from matterscope.learn.calibration import bootstrap, root_mean_square_error
-from matterscope.learn.splits import grouped_folds
 from matterscope.materials.transitions.halide_impurities import (
     TARGETS,
     leave_folds_out,
@@ -25,7 +24,6 @@ from matterscope.materials.transitions.halide_impurities import (
 )
 from matterscope.materials.transitions.pictures import calibration_picture
 
-FOLDS = 5
 SHORT = {
     "formation_energy_X_rich": "formation energy, X-rich",
     "formation_energy_Pb_rich": "formation energy, Pb-rich",
@@ -48,7 +46,7 @@ def host_unit(item: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
     frame, seed = item["frame"], item["seed"]
     if item["held"]:
         return leave_host_out(frame, item["held"], seed)
-    return leave_folds_out(frame, grouped_folds(np.arange(len(frame)), FOLDS, seed), seed)
+    return leave_folds_out(frame, seed)
 
 
 def _train(given: Input, call: Call) -> Estimate:

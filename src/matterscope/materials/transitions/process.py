@@ -147,13 +147,20 @@ class _Search:
     targets: Array
     names: list[str]
     sizes: list[int]
+    one_length: bool = False
+    """One length for a whole block, in place of one for each of its columns."""
+
+    @property
+    def counts(self) -> list[int]:
+        """Return how many lengths each block has."""
+        return [1 if self.one_length else d for d in self.sizes]
 
     @property
     def centre(self) -> Array:
         """Return the means of the priors of all logarithms."""
         count = self.targets.shape[1]
         return np.concatenate(
-            [np.full(d, 0.5 * np.log(d)) for d in self.sizes]
+            [np.full(n, 0.5 * np.log(d)) for n, d in zip(self.counts, self.sizes, strict=True)]
             + [np.full(count * len(self.terms), AMPLITUDE_PRIOR[0]), np.full(count, NOISE_PRIOR[0])]
         )
 
@@ -163,7 +170,7 @@ class _Search:
         count = self.targets.shape[1]
         return np.concatenate(
             [
-                np.full(sum(self.sizes), LENGTH_SPREAD),
+                np.full(sum(self.counts), LENGTH_SPREAD),
                 np.full(count * len(self.terms), AMPLITUDE_PRIOR[1]),
                 np.full(count, NOISE_PRIOR[1]),
             ]
@@ -171,7 +178,7 @@ class _Search:
 
     def unpack(self, theta: Array) -> tuple[dict[str, Array], Array, Array]:
         """Return lengths, amplitudes (targets, terms) and noise (targets,)."""
-        ends = np.cumsum([0, *self.sizes])
+        ends = np.cumsum([0, *self.counts])
         values, count = np.exp(theta), self.targets.shape[1]
         lengths = {n: values[ends[i] : ends[i + 1]] for i, n in enumerate(self.names)}
         return lengths, values[ends[-1] : -count].reshape(count, len(self.terms)), values[-count:]
@@ -196,7 +203,8 @@ class _Search:
             )
             x = scaled[name]
             # Σ_ij m_ij (x_i − x_j)² per dimension, m symmetric
-            slopes.append(-(x * x * total.sum(1)[:, None]).sum(0) + (x * (total @ x)).sum(0))
+            slope = -(x * x * total.sum(1)[:, None]).sum(0) + (x * (total @ x)).sum(0)
+            slopes.append(slope.sum(keepdims=True) if self.one_length else slope)
         pull = (theta - self.centre) / self.spread
         slope = np.concatenate([*slopes, by_amplitude.ravel(), by_noise])
         return value + 0.5 * float(pull @ pull), slope + pull / self.spread
@@ -225,15 +233,21 @@ class _Search:
 
 
 def learn_processes(
-    terms: tuple[Term, ...], blocks: Blocks, targets: Array, steps: int = 40
+    terms: tuple[Term, ...],
+    blocks: Blocks,
+    targets: Array,
+    steps: int = 40,
+    *,
+    one_length: bool = False,
 ) -> list[LevelProcess]:
     """Return one process per column of `targets` (n, k), standardised; they share one set of lengths.
 
     Few lengths for many targets: what is alike for one component of a level vector is alike for the others.
+    With `one_length` every block has a single one, for tables of few rows.
     """
     names = sorted({n for term in terms for n in term} - {LINEAR})
     blocks = {n: blocks[n] for term in terms for n in term}
-    search = _Search(terms, blocks, targets, names, [blocks[n].shape[1] for n in names])
+    search = _Search(terms, blocks, targets, names, [blocks[n].shape[1] for n in names], one_length)
     found = minimize(
         search.loss, search.centre, jac=True, method="L-BFGS-B",
         bounds=[(np.log(1e-4), np.log(200.0))] * len(search.centre), options={"maxiter": steps},
