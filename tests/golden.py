@@ -224,6 +224,43 @@ def detector_frames(path: Path) -> Path:
     return path
 
 
+def cbf(path: Path, frame: Any = None) -> Path:
+    """Write a Pilatus-like CBF: 5 rows and 7 columns, gaps of −1, steps of one to eight bytes."""
+    import base64
+    import hashlib
+
+    if frame is None:
+        frame = np.arange(35, dtype=np.int32).reshape(5, 7)
+        frame[2], frame[0, 3:] = -1, [200, 40000, 2**31 - 1, -2]
+    data, last = b"", 0
+    for value in np.asarray(frame).ravel().tolist():
+        step, last = value - last, value
+        width = next(w for w in (1, 2, 4, 8) if abs(step) < 2 ** (8 * w - 1))
+        escapes = {1: "", 2: "80", 4: "80 0080", 8: "80 0080 00000080"}
+        data += bytes.fromhex(escapes[width]) + step.to_bytes(width, "little", signed=True)
+    rows, columns = np.asarray(frame).shape
+    digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    head = (
+        "###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors\r\n\r\ndata_golden\r\n\r\n"
+        '_array_data.header_convention "PILATUS_1.2"\r\n_array_data.header_contents\r\n;\r\n'
+        "# Detector: none, S/N 0\r\n# Pixel_size 172e-6 m x 172e-6 m\r\n"
+        "# Wavelength 1.23984 A\r\n# Detector_distance 5.00000 m\r\n"
+        "# Beam_xy (243.50, 309.50) pixels\r\n;\r\n\r\n_array_data.data\r\n;\r\n"
+        "--CIF-BINARY-FORMAT-SECTION--\r\nContent-Type: application/octet-stream;\r\n"
+        '     conversions="x-CBF_BYTE_OFFSET"\r\nContent-Transfer-Encoding: BINARY\r\n'
+        f"X-Binary-Size: {len(data)}\r\nX-Binary-ID: 1\r\n"
+        'X-Binary-Element-Type: "signed 32-bit integer"\r\n'
+        f"X-Binary-Element-Byte-Order: LITTLE_ENDIAN\r\nContent-MD5: {digest}\r\n"
+        f"X-Binary-Number-of-Elements: {rows * columns}\r\n"
+        f"X-Binary-Size-Fastest-Dimension: {columns}\r\n"
+        f"X-Binary-Size-Second-Dimension: {rows}\r\nX-Binary-Size-Padding: 4095\r\n\r\n"
+    ).encode()
+    tail = b"\0" * 4095 + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
+    target = path.with_suffix(".cbf")
+    target.write_bytes(head + b"\x0c\x1a\x04\xd5" + data + tail)
+    return target
+
+
 def theory_spectrum(path: Path) -> Path:
     """FEFF's xmu.dat: header, six columns, one point that is not positive."""
     energy = np.linspace(8330.0, 8360.0, 31)
@@ -444,6 +481,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "cycling": cycling,
     "kek-9809": kek,
     "detector-frames": detector_frames,
+    "cbf": cbf,
     "spe": spe,
     "qudi": qudi,
     "emission-columns": emission_columns,

@@ -61,7 +61,7 @@ def test_thirty_six_equal_disks_are_counted():
     _, task = task_of(36)
     found = invert(task, np.random.default_rng(0))
     assert found.best.structure.count == 36
-    assert found.proved
+    assert found.explained
 
 
 def test_pixels_that_are_not_square_are_used_as_they_are():
@@ -70,7 +70,7 @@ def test_pixels_that_are_not_square_are_used_as_they_are():
     _, task = task_of(7, grid=tall)
     found = invert(task, np.random.default_rng(0))
     assert found.best.structure.count == 7
-    assert found.proved
+    assert found.explained
 
 
 def test_the_score_map_of_a_true_model_is_noise_of_unit_spread():

@@ -138,6 +138,13 @@ FORMATS: tuple[Format, ...] = (
         "Detector frames: TIFF, HDF5/NeXus, NPY and NPZ stacks",
     ),
     Format(
+        "cbf",
+        "cbf",
+        (".cbf",),
+        ("patterns",),
+        "CBF (imgCIF, byte offset) as Pilatus and Eiger detectors write it",
+    ),
+    Format(
         "map",
         "maps",
         (".json", ".mat", ".tif", ".tiff", ".npy"),

@@ -55,8 +55,11 @@ def declared(count: int, where: str, what: str = "decoded data") -> None:
         )
 
 
-def plain_dataset(group: h5py.Group, name: str, where: str) -> h5py.Dataset:
-    """Return a dataset of an HDF5 group, refusing every way in which it could read another file."""
+def plain_dataset(group: h5py.Group, name: str, where: str, *, whole: bool = True) -> h5py.Dataset:
+    """Return a dataset of an HDF5 group, refusing every way in which it could read another file.
+
+    Its size is held against the limit: the `whole`, or one entry of its first axis if it is read so.
+    """
     import h5py
 
     node: h5py.Group = group
@@ -81,7 +84,8 @@ def plain_dataset(group: h5py.Group, name: str, where: str) -> h5py.Dataset:
             where=where,
             hint="copy the data into the file",
         )
-    declared(int(node.size) * int(node.dtype.itemsize), where, f"dataset '{name}'")
+    entries = 1 if whole or node.ndim < 2 else max(node.shape[0], 1)
+    declared(int(node.size) * int(node.dtype.itemsize) // entries, where, f"dataset '{name}'")
     return node
 
 

@@ -6,6 +6,8 @@ In: a file with the attribute ``matterscope`` = 1. Out: the measurements that we
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import xarray as xr
 
 from matterscope.core.errors import ReadError
 from matterscope.core.files import canonical_json
-from matterscope.io.limits import plain_dataset
+from matterscope.io.limits import plain_dataset, regular_file
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 VERSION = 1
@@ -35,19 +37,40 @@ def sniff(path: Path, head: bytes) -> bool:
 def read(path: Path) -> list[xr.Dataset]:
     """Return the measurements of the file, in the order in which they were written."""
     with h5py.File(path, "r") as file:
-        version = int(file.attrs["matterscope"])
-        if version > VERSION:
-            raise ReadError(
-                "this file was written by a newer matterscope",
-                where=str(path),
-                got=version,
-                expected=f"at most {VERSION}",
-            )
-        names = sorted(file, key=lambda n: (len(n), n))
+        names = _names(file, path)
         return [_read_group(file, name, path) for name in names]
 
 
-def _read_group(file: h5py.File, name: str, path: Path) -> xr.Dataset:
+@contextmanager
+def opened(path: Path, apart: str) -> Iterator[list[tuple[xr.Dataset, h5py.Dataset]]]:
+    """Yield the measurements of a file without their variable `apart`, and that one as it lies on disk.
+
+    The file stays open meanwhile: of a stack of any length one frame is read when it is indexed.
+    """
+    with h5py.File(regular_file(path), "r") as file:
+        names = [n for n in _names(file, path) if apart in file[n].get("variables", {})]
+        yield [
+            (
+                _read_group(file, name, path, apart),
+                plain_dataset(file, f"{name}/variables/{apart}", str(path), whole=False),
+            )
+            for name in names
+        ]
+
+
+def _names(file: h5py.File, path: Path) -> list[str]:
+    version = int(file.attrs["matterscope"])
+    if version > VERSION:
+        raise ReadError(
+            "this file was written by a newer matterscope",
+            where=str(path),
+            got=version,
+            expected=f"at most {VERSION}",
+        )
+    return sorted(file, key=lambda n: (len(n), n))
+
+
+def _read_group(file: h5py.File, name: str, path: Path, apart: str = "") -> xr.Dataset:
     link = file.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink) or not isinstance(file[name], h5py.Group):
         raise ReadError(f"'{name}' is not a measurement", where=str(path), expected="a group")
@@ -55,6 +78,8 @@ def _read_group(file: h5py.File, name: str, path: Path) -> xr.Dataset:
     parts: dict[str, dict[str, Any]] = {"coords": {}, "variables": {}}
     for role, found in parts.items():
         for variable in group.get(role, {}):
+            if variable == apart:
+                continue
             node = plain_dataset(group, f"{role}/{variable}", f"{path}:{name}")
             attrs = json.loads(node.attrs["attrs"])
             values = node.asstr()[()] if h5py.check_string_dtype(node.dtype) else node[()]

@@ -1,4 +1,4 @@
-"""Detector frames: TIFF, HDF5/NeXus, NPY and NPZ, one frame at a time or as one measurement.
+"""Detector frames: TIFF, CBF, HDF5/NeXus, NPY and NPZ, one frame at a time or as one measurement.
 
 In: a file of frames. Out: `patterns` measurements, or a `Stack` that reads frame by frame.
 Axes without geometry count pixels from the middle and say so (``calibrated`` = False).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
-from matterscope.io.limits import check_npz, declared, plain_dataset, regular_file
+from matterscope.io import cbf, nexus_detector
+from matterscope.io.limits import check_npz, declared, regular_file
 
 WANTS_KIND = True
 HDF_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -68,12 +69,22 @@ class Stack:
         Path inside the file, "" where there is only one.
     vendor : dict
         What the file says about itself.
+    geometry : dict
+        wavelength (nm), distance (m) and pixel (y, x in m), as far as the file tells them.
     """
 
     path: Path
     shape: tuple[int, int, int]
     dataset: str
     vendor: dict[str, Any]
+    geometry: dict[str, Any] = field(default_factory=dict)
+
+    def good_pixels(self) -> NDArray[np.bool_] | None:
+        """Return the file's own mask of good pixels, shape (ny, nx), or None."""
+        if _family(self.path) != "hdf5":
+            return None
+        with h5py.File(self.path, "r") as file:
+            return nexus_detector.pixel_mask(file, self.dataset, self.shape[1:])
 
     def frames(self, first: int = 0, last: int | None = None, step: int = 1) -> Iterator[Any]:
         """Yield frames of shape (ny, nx) in their stored type; memory holds one at a time."""
@@ -81,9 +92,12 @@ class Stack:
         suffix = _family(self.path)
         if suffix == "tiff":
             yield from self._tiff(chosen)
+        elif suffix == "cbf":
+            for _ in chosen:
+                yield cbf.load(self.path)
         elif suffix == "hdf5":
             with h5py.File(self.path, "r") as file:
-                node = plain_dataset(file, self.dataset, str(self.path))
+                node = file[self.dataset]  # `open_stack` has refused links and other files
                 for index in chosen:
                     yield self._guard(lambda i=index, n=node: n[i] if n.ndim == 3 else n[()], index)
         else:
@@ -129,7 +143,7 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
     Parameters
     ----------
     path : path
-        TIFF, HDF5/NeXus, NPY or NPZ file.
+        TIFF, CBF, HDF5/NeXus, NPY or NPZ file.
     dataset : str
         Path inside an HDF5 file or name inside an NPZ; empty: the NeXus default or the only one.
 
@@ -142,6 +156,10 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
     family = _family(path)
     if family == "hdf5":
         return _open_hdf5(path, dataset)
+    if family == "cbf":
+        header, _ = cbf.read_header(path)
+        shape = cbf.frame_shape(header, path)
+        return Stack(path, (1, *shape), "", dict(header), cbf.geometry(header))
     if family == "tiff":
         try:
             with tifffile.TiffFile(path) as file:
@@ -151,13 +169,13 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
                     raise ReadError(
                         "the frames have different shapes", where=str(path), got=sorted(shapes)
                     )
-                shape = series.shape
+                size = series.shape
                 vendor = {"pages": len(file.pages), "description": _description(file)}
         except (tifffile.TiffFileError, ValueError, IndexError, KeyError, OSError) as error:
             raise ReadError(
                 f"not a readable TIFF: {error}", where=str(path), hint="the file is cut or damaged"
             ) from error
-        return Stack(path, _three(shape, path), "", vendor)
+        return Stack(path, _three(size, path), "", vendor)
     values = _array(path, dataset)
     return Stack(path, _three(values.shape, path), dataset, {"dtype": str(values.dtype)})
 
@@ -175,13 +193,15 @@ def _family(path: Path) -> str:
         return "hdf5"
     if head.startswith(TIFF_MAGIC):
         return "tiff"
+    if head.startswith(cbf.MAGIC):
+        return "cbf"
     if head.startswith((NPY_MAGIC, b"PK\x03\x04")):
         return "numpy"
     raise ReadError(
         "not a file of detector frames",
         where=str(path),
         got=repr(head),
-        expected="TIFF, HDF5/NeXus, NPY or NPZ",
+        expected="TIFF, CBF, HDF5/NeXus, NPY or NPZ",
     )
 
 
@@ -262,7 +282,8 @@ def _open_hdf5(path: Path, dataset: str) -> Stack:
                 )
             plain = plain_dataset_shape(file, chosen, path)
             vendor = {str(k): str(v)[:500] for k, v in file[chosen].attrs.items()}
-            return Stack(path, _three(plain, path), chosen, vendor)
+            told = nexus_detector.geometry(file, chosen)
+            return Stack(path, _three(plain, path), chosen, vendor, told)
     except OSError as error:
         raise ReadError(
             f"not a readable HDF5 file: {error}", where=str(path), hint="the file is cut or damaged"

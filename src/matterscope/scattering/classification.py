@@ -154,7 +154,7 @@ def opinions(solution: Solution, model: str = "") -> list[Opinion]:
     A model fits when the frame has its pixels, its hole and a level inside its range. The shipped ones
     are asked for the size law that the inversion found; a named one is always asked.
     """
-    found_centre = solution.inversion is not None and solution.inversion.proved
+    found_centre = solution.inversion is not None and solution.inversion.explained
     centre = (
         solution.inversion.centre if found_centre and solution.inversion else solution.task.centre
     )
@@ -221,7 +221,7 @@ def _structure_outside(setup: dict[str, Any], solution: Solution) -> str:
     r^(N−1) (N − (N−1) r); positions keep the reference radius off the walls.
     """
     found = solution.inversion
-    if found is None or not found.proved or "box" not in setup:
+    if found is None or not found.explained or "box" not in setup:
         return ""
     s, step = found.best.structure, float(setup["step"])
     n = s.count

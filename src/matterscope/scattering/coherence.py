@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from matterscope.scattering.inversion import Inversion, Plan, invert, proved
+from matterscope.scattering.inversion import Inversion, Plan, explains, invert
 from matterscope.scattering.levelling import Task, collect
 from matterscope.scattering.refinement import Fit, refine
 
@@ -49,12 +49,12 @@ def _sharpen(inversion: Inversion, task: Task) -> tuple[Inversion, Task]:
     task = replace(task, blur=blur)
     again = Inversion(starts=inversion.starts, radius=inversion.radius, centre=inversion.centre)
     again.offer(fit)
-    again.proved = proved(fit)
-    if not again.proved:
+    again.explained = explains(fit)
+    if not again.explained:
         other = invert(task, np.random.default_rng(0), QUICK)
         for one in other.fits.values():
             again.offer(one)
-        again.proved = proved(again.best)
+        again.explained = explains(again.best)
     return again, task
 
 

@@ -44,6 +44,13 @@ def describe(solution: Solution, settings: DensitySettings, call: Call) -> Estim
     """Return the estimate: quantities, tables, flags, pictures."""
     estimate = Estimate("scattering density")
     estimate.flags += solution.ready.flags
+    if solution.frame.marked:
+        share = solution.frame.marked / solution.frame.counts.size
+        estimate.flag(
+            "marked-pixels",
+            f"{solution.frame.marked} pixels ({share:.1%}) hold a mark of the detector instead of counts; they were masked",
+            "none needed",
+        )
     numbers, chance = solution.numbers, solution.posterior
     shown = {str(int(n)): float(p) for n, p in zip(numbers, chance, strict=True) if p > 1e-6}
     bands = tuple(Interval(level, *credible_set(numbers, chance, level)) for level in call.levels)
@@ -204,13 +211,19 @@ def _diagnostics(solution: Solution) -> dict[str, Any]:
         fit = solution.fit
         value, model = _residual(solution)
         result |= {
-            "proved": solution.inversion.proved,
+            "proved": solution.verdict == "proved",
+            "verdict": solution.verdict,
+            "power": {
+                "structure": solution.power.structure,
+                "smallest_disk": solution.power.smallest,
+                "no_further_disk": solution.power.further,
+            },
             "goodness_z": fit.goodness,
             "deviance": fit.deviance,
             "expected_deviance": fit.expected,
             "r_factor": float(np.abs(np.sqrt(value) - np.sqrt(model)).sum() / np.sqrt(value).sum()),
             "starts": solution.inversion.starts,
-            "smallest_visible_area": solution.visible,
+            "smallest_visible_area": solution.power.visible,
             "scores": {str(n): f.score for n, f in sorted(solution.inversion.fits.items())},
             "size_law": "equal" if not fit.freedom.radii else f"areas normal, {task.scatter:.2f}",
         }
@@ -232,7 +245,7 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             f"a speckle covers {solution.speckle_pixels:.1f} pixels; below 2 the pattern cannot be inverted",
             "a longer distance, smaller pixels or a smaller beam",
         )
-    if inversion is not None and not inversion.proved:
+    if inversion is not None and not inversion.explained:
         z = inversion.best.goodness
         estimate.flag(
             "not-proved",
@@ -242,7 +255,7 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             "particles may not be disks, light may be partially coherent, or the structure too crowded: trust the interval, not the number",
         )
     contrast, error = solution.moments["contrast"], solution.moments["contrast_error"]
-    if solution.task.blur > 0 and solution.inversion is not None and solution.inversion.proved:
+    if solution.task.blur > 0 and solution.inversion is not None and solution.inversion.explained:
         length = 1.0 / (solution.task.blur * solution.frame.step[1])
         estimate.flag(
             "partially-coherent",
@@ -255,11 +268,11 @@ def _doubts(estimate: Estimate, solution: Solution) -> None:
             f"the speckle contrast² is {contrast:.2f} ± {error:.2f}, below 1 − 1/N: the light may be partially coherent",
             "give the contrast of a known sample with --beta",
         )
-    if solution.ready.level < 0.3 and inversion is not None:
+    if solution.verdict == "likely":
         estimate.flag(
-            "few-photons",
-            f"{solution.ready.level:.2f} photon per pixel: the goodness test has little power",
-            "a longer exposure",
+            "likely",
+            f"the disks found explain the counts, but are not proved: {solution.power.weakest}",
+            "read the interval; more photons or a smaller beam stop decide it",
         )
     named = {
         k: int(solution.numbers[int(np.argmax(v))])
@@ -307,7 +320,7 @@ def _pictures(estimate: Estimate, solution: Solution) -> None:
             layers += pictures.circles(s.y * scale, s.x * scale, rim, "two errors beyond", "band")
         model = _model_rings(solution)
     note = "Up to a shift and a rotation by 180°, which no pattern shows."
-    if solution.inversion is not None and not solution.inversion.proved:
+    if solution.inversion is not None and not solution.inversion.explained:
         note = "NOT PROVED: these disks do not explain the counts. " + note
     estimate.pictures.append(
         pictures.pattern_and_structure(

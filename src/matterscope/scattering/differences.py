@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from matterscope.physics.fourier import disk_factor
+from matterscope.scattering.deviance import poisson_deviance
 from matterscope.scattering.refinement import Counts, Fit, Structure, intensity
 from matterscope.scattering.superposition import PATTERSON_GRID
 
 Floats = NDArray[np.float64]
 
+AREAS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Shares of the mean area at which a further disk is tried."""
 SOFT = 0.5
 """Share of a disk's own intensity that softens the zeros of the model while disks are missing."""
 
@@ -105,6 +108,44 @@ def unseen_odds(fit: Fit, counts: Counts) -> float:
     each = kernel.sum(axis=1) * (weight[1] - weight[0])
     gain = np.interp(np.clip(scores, -6.0, 4.5), nodes, each)
     return float((structure.count + 1) * gain.mean())
+
+
+def screen_births(
+    fit: Fit, counts: Counts, places: list[tuple[float, float, float]]
+) -> list[tuple[float, float, float, float]]:
+    """Return (gain, y, x, radius) of one more disk at each place, the highest gain first.
+
+    The score ranks small disks badly: where the model has its zeros a disk adds more by its own intensity
+    than by its fringes. So the likelihood itself is taken, with the other disks held and the scale free, at
+    the best of a few areas; `gain` is the fall of deviance less what the law of areas asks for.
+    """
+    structure, freedom = fit.structure, fit.freedom
+    mean = float(np.sqrt((structure.radius**2).mean()))
+    rows, columns = counts.index
+    ky, kx = counts.ky - structure.offset[0], counts.kx - structure.offset[1]
+    q = np.hypot(ky[rows], kx[columns])
+    amplitude = _amplitude(structure, ky, kx)[rows, columns]
+    base = counts.weight * max(counts.noise, 1e-9)
+    shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
+    total = float((shifted - base).sum())
+    shares = AREAS if freedom.radii else (1.0,)
+    factors = [structure.scale * mean**2 * c * disk_factor(q * mean * np.sqrt(c)) for c in shares]
+
+    def deviance(seen: Floats) -> float:
+        model = counts.weight * seen
+        return poisson_deviance(shifted, model * (total / model.sum()) + base)
+
+    without = deviance(np.abs(amplitude) ** 2)
+    found = []
+    for y, x, _ in places:
+        wave = np.exp(1j * ky * y)[rows] * np.exp(1j * kx * x)[columns]
+        best = (-np.inf, 0.0)
+        for share, factor in zip(shares, factors, strict=True):
+            asked = ((share - 1.0) / freedom.scatter) ** 2 if freedom.radii else 0.0
+            gain = without - deviance(np.abs(amplitude + factor * wave) ** 2) - asked
+            best = max(best, (gain, mean * float(np.sqrt(share))))
+        found.append((best[0], y, x, best[1]))
+    return sorted(found, reverse=True)
 
 
 def disk_weights(fit: Fit, counts: Counts) -> Floats:

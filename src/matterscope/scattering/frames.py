@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from matterscope.core.calls import Input
 from matterscope.core.errors import ConfigError, DataError
+from matterscope.core.units import HC
+from matterscope.io.measurement import opened, sniff
 from matterscope.io.patterns import HDF_MAGIC, open_stack
 from matterscope.physics.fourier import detector_step
 
@@ -42,6 +44,10 @@ class Frame:
     """Mean counts per pixel of the dark frame taken off: their noise stays."""
     photons: bool = False
     """Whether the counts are photons though corrections made them broken numbers."""
+    good: NDArray[np.bool_] | None = None
+    """The file's own mask: gaps and bad pixels, but no beam stop, which is still looked for."""
+    marked: int = 0
+    """Pixels that hold a mark of the detector (gap, bad) instead of counts, or that its mask names."""
 
     @property
     def selector(self) -> str:
@@ -52,10 +58,31 @@ class Frame:
 def load_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
     """Yield the frames of an input, dark and flat corrected."""
     correction: Correction | None = None
-    for frame in _raw_frames(given, settings):
+    for raw in _raw_frames(given, settings):
+        frame = unmark(raw)
         if correction is None:
             correction = _correction(settings, frame.counts.shape)
         yield correct(frame, correction)
+
+
+def unmark(frame: Frame) -> Frame:
+    """Return the frame with NaN where the detector wrote a mark instead of counts.
+
+    Integer frames hold −1 and −2 in gaps and bad pixels (Pilatus), or the largest number of their type
+    (Eiger); other negative integers are left, they come from a subtracted dark frame.
+    """
+    counts = np.asarray(frame.counts)
+    marks = np.zeros(counts.shape, dtype=bool) if frame.good is None else ~frame.good
+    if counts.dtype.kind in "ui" and counts.dtype.itemsize > 1:
+        marks = marks | (counts == np.iinfo(counts.dtype).max)
+        if counts.dtype.kind == "i":
+            if int(counts.min()) >= -2:
+                marks |= counts < 0
+            # 2³² − 1 of an unsigned frame, widened on its way
+            marks |= counts == np.iinfo(np.uint32).max
+    if not marks.any():
+        return frame
+    return replace(frame, counts=np.where(marks, np.nan, counts), marked=int(marks.sum()))
 
 
 @dataclass(frozen=True)
@@ -114,19 +141,20 @@ def _companion(path: str, shape: tuple[int, ...], what: str) -> NDArray[np.float
 def _raw_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
     if given.data is not None:
         for dataset in given.data if isinstance(given.data, list) else [given.data]:
-            yield from _of_dataset(dataset, given, settings)
+            yield from _of_dataset(dataset, dataset["counts"].values, given, settings)
         return
     assert given.path is not None
     if is_own(given):
-        from matterscope.io.reading import read
-
-        for dataset in read(given.path, kind="patterns"):
-            yield from _of_dataset(dataset, given, settings)
+        with opened(given.path, apart="counts") as measurements:
+            if not measurements:
+                raise DataError("this file holds no patterns", where=given.source)
+            for dataset, counts in measurements:
+                yield from _of_dataset(dataset, counts, given, settings)
         return
     stack = open_stack(given.path, settings.dataset)
     chosen = _selection(settings.frames, given.selector, stack.shape[0])
-    mask = read_mask(settings.mask, stack.shape[1:])
-    step, unit, calibrated = _geometry(settings, (1.0, 1.0), "px", False)
+    mask, own = read_mask(settings.mask, stack.shape[1:]), stack.good_pixels()
+    step, unit, calibrated = _geometry(settings, (1.0, 1.0), "px", False, stack.geometry)
     numbers = range(*chosen.indices(stack.shape[0]))
     for index, counts in zip(
         numbers, stack.frames(chosen.start, chosen.stop, chosen.step), strict=True
@@ -143,20 +171,25 @@ def _raw_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
             given.source,
             index,
             stack.shape[0],
+            good=own,
         )
 
 
-def frame_numbers(given: Input, settings: DensitySettings) -> range:
-    """Return the frames of a file that are asked for, without reading them."""
+def frame_numbers(given: Input, settings: DensitySettings) -> range | None:
+    """Return the frames of a file that are asked for, without reading them; None for several stacks."""
     assert given.path is not None
-    total = open_stack(given.path, settings.dataset).shape[0]
+    if is_own(given):
+        with opened(given.path, apart="counts") as measurements:
+            if len(measurements) != 1 or measurements[0][1].ndim != 3:
+                return None
+            total = int(measurements[0][1].shape[0])
+    else:
+        total = open_stack(given.path, settings.dataset).shape[0]
     return range(*_selection(settings.frames, given.selector, total).indices(total))
 
 
 def is_own(given: Input) -> bool:
     """Return whether the input is a file of measurements written by this package."""
-    from matterscope.io.measurement import sniff
-
     assert given.path is not None
     if not given.path.is_file():
         return False
@@ -165,10 +198,12 @@ def is_own(given: Input) -> bool:
     return head.startswith(HDF_MAGIC) and sniff(given.path, head)
 
 
-def _of_dataset(dataset: xr.Dataset, given: Input, settings: DensitySettings) -> Iterator[Frame]:
-    counts = dataset["counts"]
-    values = counts.values if counts.ndim == 3 else counts.values[None]
-    ny, nx = values.shape[-2:]
+def _of_dataset(
+    dataset: xr.Dataset, counts: Any, given: Input, settings: DensitySettings
+) -> Iterator[Frame]:
+    """Yield the frames of a measurement; `counts` is its array, or the stack as it lies on disk."""
+    total = counts.shape[0] if counts.ndim == 3 else 1
+    ny, nx = counts.shape[-2:]
     open_pixels = read_mask(settings.mask, (ny, nx))
     if "open_pixels" in dataset:
         stored = np.asarray(dataset["open_pixels"].values, dtype=bool)
@@ -182,10 +217,10 @@ def _of_dataset(dataset: xr.Dataset, given: Input, settings: DensitySettings) ->
     )
     known = centre if dataset.attrs.get("centre_known", True) else None
     area = settings.area or dataset.attrs.get("area")
-    chosen = _selection(settings.frames, given.selector, len(values))
-    for index in range(*chosen.indices(len(values))):
+    chosen = _selection(settings.frames, given.selector, total)
+    for index in range(*chosen.indices(total)):
         yield Frame(
-            values[index],
+            np.asarray(counts[index] if counts.ndim == 3 else counts[()]),
             open_pixels,
             _centre(settings) or known,
             step,
@@ -195,7 +230,7 @@ def _of_dataset(dataset: xr.Dataset, given: Input, settings: DensitySettings) ->
             None if area is None else float(area) ** 0.5,
             given.source,
             index,
-            len(values),
+            total,
         )
 
 
@@ -212,15 +247,28 @@ def _axes(dataset: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]
 
 
 def _geometry(
-    settings: DensitySettings, step: tuple[float, float], unit: str, calibrated: bool
+    settings: DensitySettings,
+    step: tuple[float, float],
+    unit: str,
+    calibrated: bool,
+    told: dict[str, Any] | None = None,
 ) -> tuple[tuple[float, float], str, bool]:
+    """Return q per pixel (y, x), its length unit, and whether it is known: settings before the file."""
     if settings.q_step is not None:
         return (settings.q_step, settings.q_step), "nm", True
-    given = (settings.wavelength, settings.distance, settings.pixel)
-    if all(v is not None for v in given):
-        wavelength, distance, pixel = (float(v) for v in given if v is not None)
-        each = detector_step(wavelength, distance * 1e9, pixel * 1e3)
-        return (each, each), "nm", True
+    known = dict(told or {})
+    if settings.pixel is not None:
+        known["pixel"] = (settings.pixel * 1e-6, settings.pixel * 1e-6)
+    if settings.distance is not None:
+        known["distance"] = settings.distance
+    if settings.wavelength is not None or settings.energy is not None:
+        if None not in (settings.wavelength, settings.energy):
+            raise ConfigError("a wavelength and an energy are given", hint="give one of them")
+        known["wavelength"] = settings.wavelength or HC / (1e3 * (settings.energy or 1.0))
+    if {"wavelength", "distance", "pixel"} <= known.keys():
+        far = float(known["distance"]) * 1e9
+        y, x = (detector_step(known["wavelength"], far, p * 1e9) for p in known["pixel"])
+        return (y, x), "nm", True
     return step, unit, calibrated
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.physics.fourier import disk_factor
-from matterscope.scattering.differences import disk_weights, maxima, missing_disk, unseen_odds
+from matterscope.scattering.differences import (
+    disk_weights,
+    maxima,
+    missing_disk,
+    screen_births,
+    unseen_odds,
+)
 from matterscope.scattering.levelling import (
     Task,
     collect,
@@ -44,7 +50,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 PROVED = 3.5
-"""A fit is proved when its deviance lies within this many standard deviations of the expected one."""
+"""A fit explains the counts when its deviance lies within this many standard deviations of the expected one."""
 BLIND = 0.3
 """Photons per pixel below which the deviance test has no power."""
 FEW = 1.0
@@ -56,6 +62,12 @@ INCOMPLETE = 3.0
 CYCLES = 16
 DOUBTFUL = 7.0
 """A disk whose area is known worse than this (in its errors) is also tried away."""
+WORTH = 2.8
+"""Height of the score map from which a place is screened for a single birth."""
+PLACES = 8
+"""Places screened for a single birth."""
+HOPE = -25.0
+"""Least gain of a screened birth, less the law's price, for which all parameters are fitted."""
 CLOSE = 100.0
 """Difference of scores within which single births and deaths are worth their time."""
 AGREE = 0.5
@@ -67,7 +79,8 @@ class Inversion:
     """The outcome: best fit for each number of disks, and how it was reached."""
 
     fits: dict[int, Fit] = field(default_factory=dict)
-    proved: bool = False
+    explained: bool = False
+    """Whether the best fit explains the counts and was reached as often as planned."""
     starts: int = 0
     agreeing: int = 0
     """Polished lists that ended there."""
@@ -216,7 +229,7 @@ def polish(task: Task, counts: Counts, start: Structure) -> Fit:
         tried = [refine(u, half, free, steps=12) for u in unequal_starts(first)]
         alone = min(tried, key=lambda f: f.score)
         alone = refine(alone.structure, full, free, steps=8, fisher=True)
-        if proved(alone):
+        if explains(alone):
             return alone
     fit = refine(first, inner, one, steps=8)
     fit = _recycle(fit, inner, full, *((0.55, 0.3) if task.equal else (0.25, 0.22)))
@@ -338,8 +351,12 @@ def _single_moves(fit: Fit, counts: Counts, freedom: Freedom) -> list[Structure]
     mean = float(np.sqrt((structure.radius**2).mean()))
     extent = np.sqrt(freedom.area)
     missing = missing_disk(fit, counts, soft=0.0)
-    for y, x, _ in maxima(missing, structure, 4.0, 0.5 * mean, most=1, extent=extent):
-        trials.append(structure.with_disk(y, x, mean * (1.0 if not freedom.radii else 0.6)))
+    places = maxima(missing, structure, WORTH, 0.5 * mean, most=PLACES, extent=extent)
+    if counts.blur > 0:
+        trials += [structure.with_disk(y, x, mean) for y, x, _ in places[:1]]
+    else:
+        found = screen_births(fit, counts, places)[: 2 if counts.level < FEW else 1]
+        trials += [structure.with_disk(y, x, r) for gain, y, x, r in found if gain > HOPE]
     if freedom.radii and structure.count > 2:
         j = int(np.argmin(structure.radius))
         if _weak(fit, 0.3)[j]:
@@ -361,7 +378,7 @@ def _fewer(outcome: Inversion, counts: Counts) -> None:
         outcome.offer(refine(rest, counts, fit.freedom, steps=6, fisher=True))
 
 
-def proved(fit: Fit) -> bool:
+def explains(fit: Fit) -> bool:
     """Return whether a fit explains the counts within their noise and no two disks overlap."""
     return bool(fit.goodness < PROVED and _overlaps(fit.structure, 0.9).size == 0)
 
@@ -388,17 +405,26 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
     for batch in _batches(seeds, plan, rng)[: plan.batches]:
         _try_lists(candidates(seeds, batch), task, counts, outcome, plan)
         # few photons fit anything: there a structure must also be reached from several starts
-        outcome.proved = outcome.sure = enough(outcome, plan)
-        if outcome.proved:
+        outcome.explained = outcome.sure = enough(outcome, plan)
+        if outcome.explained:
             break
     _fewer(outcome, counts)
-    best = outcome.best
-    outcome.unseen = unseen_odds(best, counts)
-    outcome.centre = (
-        task.centre[0] + best.structure.offset[0] / task.aspect,
-        task.centre[1] + best.structure.offset[1],
-    )
+    outcome.unseen = unseen_odds(outcome.best, counts)
+    outcome.centre = centre_of(task, outcome.best)
     return outcome
+
+
+def centre_of(task: Task, fit: Fit) -> tuple[float, float]:
+    """Return the index of q = 0 that a fit found, px."""
+    offset = fit.structure.offset
+    return task.centre[0] + offset[0] / task.aspect, task.centre[1] + offset[1]
+
+
+def settle(outcome: Inversion, counts: Counts, moves: int) -> None:
+    """Try births and deaths from the best structure, after the law of radii under it has changed."""
+    _moves(outcome.best, counts, outcome.best.freedom, outcome, moves)
+    _fewer(outcome, counts)
+    outcome.unseen = unseen_odds(outcome.best, counts)
 
 
 def _try_lists(
@@ -433,7 +459,7 @@ def enough(outcome: Inversion, plan: Plan) -> bool:
     """
     fit = outcome.best
     wanted = 1 if fit.structure.count <= 3 else plan.polish
-    return proved(fit) and outcome.agreeing >= wanted
+    return explains(fit) and outcome.agreeing >= wanted
 
 
 def _batches(seeds: Seeds, plan: Plan, rng: np.random.Generator) -> list[NDArray[np.intp]]:
@@ -448,7 +474,7 @@ def _batches(seeds: Seeds, plan: Plan, rng: np.random.Generator) -> list[NDArray
 def visible_area(fit: Fit, counts: Counts) -> float:
     """Return the smallest area of a disk that the pattern could show, as a share of the mean area.
 
-    The weight w of a further disk has the Fisher information 2 Σ m f²; w must exceed 4 σ.
+    The weight w of a further disk has the Fisher information 2 Σ m f²; w must exceed `CLEAR` σ.
     """
     structure = fit.structure
     radius = float(np.sqrt((structure.radius**2).mean()))
@@ -456,4 +482,4 @@ def visible_area(fit: Fit, counts: Counts) -> float:
     q = counts.radius
     f = structure.scale * radius**2 * disk_factor(q * radius)
     share = values / (values + counts.noise + 1e-12)
-    return float(4.0 / np.sqrt(2.0 * (counts.weight * f**2 * share).sum()))
+    return float(CLEAR / np.sqrt(2.0 * (counts.weight * f**2 * share).sum()))

@@ -45,6 +45,12 @@ class Task:
         Coefficient of variation of the areas.
     find_centre : bool
         Whether the centre is refined.
+    noise : float, counts²
+        Variance of read-out noise per pixel.
+    blur : float, px
+        Width of the Gaussian that partial coherence lays over the intensity.
+    gain_error : float
+        Relative standard error of the counts per photon.
     """
 
     image: Floats
@@ -57,6 +63,7 @@ class Task:
     find_centre: bool = False
     noise: float = 0.0
     blur: float = 0.0
+    gain_error: float = 0.0
 
     @property
     def axes(self) -> tuple[Floats, Floats]:
@@ -76,14 +83,13 @@ def collect(task: Task) -> Counts:
     """Return the measured pixels; Friedel mates are summed when the centre is known to be a pixel."""
     ky, kx = task.axes
     open_pixels, image = task.open_pixels, task.image
+    doubts = {"noise": task.noise, "blur": task.blur, "gain_error": task.gain_error}
     cy, cx = (round(c) for c in task.centre)
     whole = abs(task.centre[0] - cy) + abs(task.centre[1] - cx) < 1e-9
     if task.find_centre or not whole:
-        index = np.argwhere(open_pixels).T.astype(np.int64)
+        index = np.ascontiguousarray(np.argwhere(open_pixels).T.astype(np.int64))
         value = image[open_pixels].astype(float)
-        return Counts(
-            value, np.ones(value.size), np.ascontiguousarray(index), ky, kx, task.noise, task.blur
-        )
+        return Counts(value, np.ones(value.size), index, ky, kx, **doubts)
     ny, nx = image.shape
     rows, columns = np.nonzero(open_pixels)
     mate_y, mate_x = 2 * cy - rows, 2 * cx - columns
@@ -95,9 +101,9 @@ def collect(task: Task) -> Counts:
     value = image[rows, columns].astype(float)
     both = paired & upper
     value[both] += image[mate_y[both], mate_x[both]]
-    index = np.stack([rows, columns])[:, keep].astype(np.int64)
+    index = np.ascontiguousarray(np.stack([rows, columns])[:, keep].astype(np.int64))
     weight = np.where(both, 2.0, 1.0)[keep]
-    return Counts(value[keep], weight, np.ascontiguousarray(index), ky, kx, task.noise, task.blur)
+    return Counts(value[keep], weight, index, ky, kx, **doubts)
 
 
 def law_average(q: Floats, radius: float, scatter: float) -> Floats:

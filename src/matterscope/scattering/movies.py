@@ -17,7 +17,7 @@ from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.scattering import pictures
 from matterscope.scattering.description import REFERENCES
-from matterscope.scattering.frames import Frame, frame_numbers, is_own, load_frames
+from matterscope.scattering.frames import Frame, frame_numbers, load_frames
 from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import credible_set
 
@@ -36,8 +36,8 @@ def follow(given: Input, settings: DensitySettings, call: Call) -> Estimate:
     of any length takes the memory of one frame per worker, and a stopped run goes on where it was.
     """
     items: list[tuple[Any, dict[str, Any]]]
-    if given.path is not None and not is_own(given):
-        chosen = frame_numbers(given, settings)
+    chosen = None if given.path is None else frame_numbers(given, settings)
+    if chosen is not None:
         source = replace(given, data=None)
         items = [(source, settings.model_dump() | {"frames": f"{k}:{k + 1}:1"}) for k in chosen]
     else:
@@ -95,7 +95,7 @@ def answer_unit(item: tuple[Any, dict[str, Any]], rng: np.random.Generator) -> d
         "disk_number": solution.answer,
         "low_90": low,
         "high_90": high,
-        "proved": bool(solution.inversion and solution.inversion.proved),
+        "proved": solution.verdict == "proved",
         "photons_per_pixel": solution.ready.level,
         "posterior": solution.posterior,
     }

@@ -19,11 +19,12 @@ from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import (
     Inversion,
     Plan,
+    centre_of,
+    explains,
     invert,
-    proved,
+    settle,
     unequal_starts,
     usual_plan,
-    visible_area,
 )
 from matterscope.scattering.levelling import Task, collect, form_factor_fit, law_average
 from matterscope.scattering.observables import (
@@ -35,6 +36,7 @@ from matterscope.scattering.observables import (
 )
 from matterscope.scattering.posterior import combine, evidence_shares
 from matterscope.scattering.preparation import Prepared, prepare
+from matterscope.scattering.proof import ENOUGH, Power, power_of
 from matterscope.scattering.refinement import Structure, refine
 from matterscope.scattering.solution import Solution, speckle_pixels
 
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from matterscope.scattering.settings import DensitySettings
 
 Floats = NDArray[np.float64]
-DECISIVE = 0.6
-"""Photons per pixel from which a proved inversion outweighs everything else; below, likelihoods multiply."""
 LARGE = 320
 """Frames wider than this (pixels) are searched on a subset of their pixels."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
@@ -57,6 +57,8 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
         centre=frame.centre,
         name=f"{frame.name}, frame {frame.index}",
         photons=frame.photons,
+        gain=settings.gain,
+        read_variance=settings.read_noise**2 + frame.background,
     )
     task = make_task(frame, ready, settings)
     rings = ring_averages(ready.image, ready.open_pixels, task.radius)
@@ -77,21 +79,25 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
                 parts["classifier"] = opinion.shares
     own = None
     if inversion is not None:
-        solution.visible = visible_area(inversion.best, collect(task))
+        solution.power = power_of(inversion, collect(task))
         own = evidence_shares(inversion, numbers)
         parts = {"inversion": own} | parts
     allowed = (numbers >= low).astype(float)
     others = {k: v for k, v in parts.items() if k != "inversion"}
-    mixed = combine(numbers, own, trust_in(inversion, ready.level), others) * allowed
+    mixed = combine(numbers, own, trust_in(inversion, solution.power), others) * allowed
     solution.posterior, solution.parts = mixed / mixed.sum(), parts
     return solution
 
 
-def trust_in(inversion: Inversion | None, level: float) -> str:
-    """Return how far the inversion is to be trusted: proved, likely, or failed."""
-    if inversion is None or not inversion.proved:
+def trust_in(inversion: Inversion | None, power: Power) -> str:
+    """Return how the inversion is weighed against the statistics: proved, likely, or failed.
+
+    Its structure has all the weight where the deviance could tell it from another; what a single small
+    disk adds or takes is in its own posterior.
+    """
+    if inversion is None or not inversion.explained:
         return "failed"
-    return "proved" if level >= DECISIVE else "likely"
+    return "proved" if power.structure >= ENOUGH else "likely"
 
 
 def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
@@ -107,7 +113,8 @@ def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
         equal=settings.size_law == "equal",
         scatter=SCATTER[settings.size_law] or 1.0 / 3.0,
         find_centre=ready.centre_found or settings.find_centre,
-        noise=(settings.read_noise**2 + frame.background) / ready.gain**2,
+        noise=(settings.read_noise**2 + frame.background) / ready.gain.value**2,
+        gain_error=ready.gain.error / ready.gain.value,
     )
 
 
@@ -126,12 +133,12 @@ def search(
         for law in laws:
             look = plan if len(laws) == 1 else plan.quick
             best = _attempt(replace(task, centre=centre, equal=law), rng, look, best, len(laws) > 1)
-            if best[0].proved:
+            if best[0].explained:
                 return best
         if best is not None and len(laws) > 1:
             # a first look under both laws failed: all starts under the better one
             best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
-            if best[0].proved:
+            if best[0].explained:
                 return best
     assert best is not None
     found, trial = best
@@ -195,16 +202,13 @@ def invert_large(task: Task, rng: np.random.Generator, plan: Plan) -> Inversion:
         )
         result.offer(refine(fine, counts, free, steps=5, fisher=True))
     top = result.best
-    result.proved, result.unseen = proved(top), unseen_odds(top, counts)
-    result.centre = (
-        task.centre[0] + top.structure.offset[0] / task.aspect,
-        task.centre[1] + top.structure.offset[1],
-    )
+    result.explained, result.unseen = explains(top), unseen_odds(top, counts)
+    result.centre = centre_of(task, top)
     return result
 
 
 def _better(found: Inversion, held: Inversion) -> bool:
-    return (found.proved, -found.best.score) > (held.proved, -held.best.score)
+    return (found.explained, -found.best.score) > (held.explained, -held.best.score)
 
 
 def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion, Task]:
@@ -221,15 +225,17 @@ def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion,
     tried = [refine(s, counts, free, steps=8, fisher=True) for s in starts]
     other = min(tried, key=lambda f: f.score)
     # the same structure, reached as surely: only what it explains may differ
-    rescued = proved(other) and not proved(fit)
-    if not rescued and (other.score > fit.score - 2.0 or proved(other) < proved(fit)):
+    rescued = explains(other) and not explains(fit)
+    if not rescued and (other.score > fit.score - 2.0 or explains(other) < explains(fit)):
         return inversion, task
     # numbers tried under the first law keep their distance from its best
     gain = fit.score - other.score
     kept = {n: replace(f, score=f.score - gain) for n, f in inversion.fits.items()}
     inversion.fits = kept | {start.count: other}
-    inversion.unseen = unseen_odds(other, counts)
-    inversion.proved = inversion.proved or (rescued and inversion.sure)
+    settle(inversion, counts, usual_plan(counts.level).moves)
+    inversion.explained = explains(inversion.best) and (
+        inversion.explained or (rescued and inversion.sure)
+    )
     return inversion, replace(task, equal=not task.equal)
 
 

@@ -14,6 +14,7 @@ from scipy import fft, ndimage
 
 from matterscope.core.errors import DataError
 from matterscope.core.estimates import Flag
+from matterscope.scattering.photon_gain import Gain, estimate_gain
 from matterscope.scattering.speckle import local_median
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,8 @@ WINDOWS = ((5, 5), (9, 9), (17, 17), (33, 33), (65, 65), (25, 3), (3, 25), (61, 
 """Windows (rows, columns) in which a missing count is looked for: beam stops, bars, gaps."""
 RIVAL = 0.6
 """Other maxima of the Friedel symmetry are tried as centres above this share of the best."""
+NOISELESS = 1000.0
+"""Photons per pixel above which a frame counts as one without noise."""
 SIGNIFICANT = 6.0
 """Friedel symmetry must stand out by this many standard deviations to give a centre."""
 
@@ -37,7 +40,7 @@ class Prepared:
     centre_found: bool
     candidates: list[tuple[float, float]]
     symmetry: float
-    gain: float = 1.0
+    gain: Gain = field(default_factory=Gain)
     flags: list[Flag] = field(default_factory=list)
 
     @property
@@ -53,6 +56,8 @@ def prepare(
     centre: tuple[float, float] | None = None,
     name: str = "",
     photons: bool = False,
+    gain: float | None = None,
+    read_variance: float = 0.0,
 ) -> Prepared:
     """Mask what cannot be trusted, find the centre where it is not given, and check the frame.
 
@@ -68,6 +73,10 @@ def prepare(
         Of the frame, for messages.
     photons : bool
         Counts are photons even where a correction made them broken numbers.
+    gain : float, optional
+        Counts per photon; by default read off the frame where its counts are no photons.
+    read_variance : float, counts²
+        Variance of read-out noise.
 
     Raises
     ------
@@ -99,24 +108,26 @@ def prepare(
             )
         )
     _refuse_empty(image, open_pixels, name)
-    gain = 1.0 if photons else _gain(image, open_pixels)
-    if gain != 1.0:
-        image = image / gain
-        flags.append(
-            Flag(
-                "not-photons",
-                f"the frame is not in whole photons; it was divided by {gain:.4g}, so that its noise is that of counts as far as the frame tells",
-                "give frames in photons",
-            )
-        )
     candidates, symmetry = centre_candidates(image, open_pixels)
+    likely = candidates if centre is None else [centre]
+    if gain is not None:
+        known, words = Gain(gain), f"counts were divided by the gain given, {gain:.4g} per photon"
+    elif photons:
+        known, words = Gain(), ""
+    else:
+        known, words = _gain(image, open_pixels, likely, read_variance)
+    if words:
+        image = image / known.value
+        # the trust in a pixel's symmetry depends on its photons
+        candidates, symmetry = centre_candidates(image, open_pixels)
+        flags.append(Flag("not-photons", words, "give frames in photons, or the gain with --gain"))
     unknown = centre is None
     chosen = candidates[0] if centre is None else centre
     if (dead := _dead(image, open_pixels, chosen)).any():
         open_pixels &= ~dead
         flags.append(_listed("dead-pixels", dead, "dark opposite to bright ones"))
     _check_centre(chosen, open_pixels, symmetry, unknown, name)
-    return Prepared(image, open_pixels, chosen, unknown, candidates, symmetry, gain, flags)
+    return Prepared(image, open_pixels, chosen, unknown, candidates, symmetry, known, flags)
 
 
 def _listed(code: str, found: Mask, words: str) -> Flag:
@@ -224,14 +235,31 @@ def _moved(values: Floats, by: int, axis: int) -> Floats:
     return np.take(values, index, axis=axis)
 
 
-def _gain(image: Floats, open_pixels: Mask) -> float:
-    """Return counts per photon: 1 for whole numbers, else such that the mean is 100 photons."""
+def _gain(
+    image: Floats, open_pixels: Mask, centres: list[tuple[float, float]], read_variance: float
+) -> tuple[Gain, str]:
+    """Return counts per photon, and what is said of it; nothing for whole numbers with photon noise."""
     values = image[open_pixels]
     sample = values[:: max(values.size // 5000, 1)]
-    if np.allclose(sample, np.rint(sample), atol=1e-6):
-        return 1.0
-    # without whole counts the noise is unknown; 100 photons per pixel is what the model can bear
-    return float(values.mean() / 100.0)
+    whole = bool(np.allclose(sample, np.rint(sample), atol=1e-6))
+    found = estimate_gain(image, open_pixels, centres, read_variance)
+    level = float(values.mean())
+    if whole:
+        # what is left of an error of the centre grows with the level
+        doubt = 0.3 + 0.003 * level
+        if found is None or abs(found.value - 1.0) < max(doubt, 5.0 * found.error):
+            return Gain(), ""
+        if found.value < 1.0:
+            # less noise than photons have: a dead time or a rounding; the photon noise is kept
+            return Gain(), ""
+    if found is not None and found.value > 0.0 and level < NOISELESS * found.value:
+        return found, (
+            f"the counts are no photons: their noise between Friedel mates gives {found.value:.4g} ± {found.error:.2g} counts per photon, by which they were divided"
+        )
+    # hardly any noise: 100 photons per pixel is what the model can bear
+    return Gain(level / 100.0), (
+        f"the frame shows no photon noise; it was divided by {level / 100.0:.4g}, as if it held 100 photons per pixel"
+    )
 
 
 def centre_candidates(

@@ -51,6 +51,8 @@ class Counts:
     noise: float = 0.0
     blur: float = 0.0
     """Standard deviation (px) of the Gaussian that partial coherence lays over the intensity."""
+    gain_error: float = 0.0
+    """Relative standard error of the counts per photon: the deviance is uncertain by as much."""
 
     @property
     def radius(self) -> Floats:
@@ -428,6 +430,7 @@ def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: i
     shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
     cost = poisson_deviance(shifted, mean)
     expected, spread = expected_deviance(mean)
+    spread = float(np.hypot(spread, counts.gain_error * expected))
     score = cost + penalty + _occam(structure, freedom, information)
     return Fit(structure, freedom, cost, expected, spread, information, score, iterations)
 

@@ -21,6 +21,9 @@ class DensitySettings(Settings):
         None, "q per pixel, where the file does not say it.", units="1/nm", gt=0
     )
     wavelength: float | None = option(None, "Wavelength.", units="nm", gt=0)
+    energy: float | None = option(
+        None, "Photon energy, instead of a wavelength.", units="keV", gt=0
+    )
     distance: float | None = option(None, "From sample to detector.", units="m", gt=0)
     pixel: float | None = option(None, "Side of a detector pixel.", units="µm", gt=0)
     area: float | None = option(
@@ -45,6 +48,9 @@ class DensitySettings(Settings):
     prior_n: tuple[int, ...] = option((1, 60), "Smallest and largest number of scatterers.")
     beta: float | None = option(None, "Speckle contrast of a known sample.", gt=0, le=1)
     read_noise: float = option(0.0, "Standard deviation of read-out noise.", units="counts", ge=0)
+    gain: float | None = option(
+        None, "Detector counts per photon; empty: 1, or read off the noise of the frame.", gt=0
+    )
     effort: int = option(1, "Search effort; 2 doubles the starts.", ge=1, le=8)
     frames: str = option("", "Frames FIRST:LAST:STEP of a stack; empty: all.")
     movie: bool = option(False, "Answer for a stack as one movie: the number against time.")

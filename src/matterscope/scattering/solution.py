@@ -16,6 +16,7 @@ from matterscope.scattering.inversion import Inversion
 from matterscope.scattering.levelling import Task
 from matterscope.scattering.observables import Rings
 from matterscope.scattering.preparation import Prepared
+from matterscope.scattering.proof import Power, verdict
 from matterscope.scattering.refinement import Fit
 
 Floats = NDArray[np.float64]
@@ -57,13 +58,18 @@ class Solution:
     posterior: Floats
     parts: dict[str, Floats]
     moments: dict[str, Any]
-    visible: float = 0.0
+    power: Power = field(default_factory=Power)
     opinions: list[Opinion] = field(default_factory=list)
 
     @property
     def fit(self) -> Fit | None:
         """Return the best fit."""
         return self.inversion.best if self.inversion else None
+
+    @property
+    def verdict(self) -> str:
+        """Return ``proved``, ``likely`` or ``failed``."""
+        return verdict(self.inversion, self.power)
 
     @property
     def speckle_pixels(self) -> float:

@@ -1,0 +1,96 @@
+"""Frames as beamlines write them: CBF, NeXus with geometry and its own mask, stacks larger than memory."""
+
+import h5py
+import numpy as np
+import pytest
+
+from golden import cbf as write_cbf
+from matterscope.core.errors import ReadError
+from matterscope.io import cbf
+from matterscope.io.patterns import open_stack
+
+
+def test_differences_of_every_width_are_undone():
+    # 1, then +127, then 0x80 and −128 in two bytes, then −32768 in four, then −2³¹ in eight
+    stream = bytes([1, 127, 0x80, 0x80, 0xFF, 0x80, 0x00, 0x80, 0x00, 0x80, 0xFF, 0xFF])
+    stream += bytes([0x80, 0x00, 0x80, 0x00, 0x00, 0x00, 0x80])
+    stream += bytes([0x00, 0x00, 0x00, 0x80, 0xFF, 0xFF, 0xFF, 0xFF])
+    assert cbf.undo_byte_offset(stream, 5).tolist() == [1, 128, 0, -32768, -32768 - 2**31]
+
+
+def test_a_cbf_gives_its_frame_and_its_geometry(tmp_path):
+    frame = np.random.default_rng(3).poisson(40.0, (619, 487)).astype(np.int32)
+    frame[195:212], frame[5, 5] = -1, 1_048_573
+    stack = open_stack(write_cbf(tmp_path / "pilatus", frame))
+    assert stack.shape == (1, 619, 487)
+    assert np.array_equal(next(stack.frames()), frame)
+    assert stack.geometry["distance"] == 5.0
+    assert stack.geometry["wavelength"] == pytest.approx(0.123984)
+    assert stack.geometry["pixel"] == (172e-6, 172e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"x-CBF_BYTE_OFFSET", b"x-CBF_PACKED", "another way|a way"),
+        (b"Second-Dimension: 5", b"Second-Dimension: x", "size of the frame"),
+        (b"Second-Dimension: 5", b"Second-Dimension: 8", "too few"),
+        (b"signed 32-bit", b"signed 99-bit", "unknown type"),
+        (b"\x0c\x1a\x04\xd5\x00", b"\x0c\x1a\x04\xd5\x01", "checksum"),
+        (b"Second-Dimension: 5", b"Second-Dimension: 500000000", "would take|size"),
+    ],
+)
+def test_a_damaged_cbf_is_refused_with_its_reason(tmp_path, old, new, words):
+    path = write_cbf(tmp_path / "one")
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(ReadError, match=words):
+        list(open_stack(path).frames())
+
+
+def test_a_cut_cbf_says_how_many_bytes_are_missing(tmp_path):
+    path = write_cbf(tmp_path / "one", np.full((50, 50), 3))
+    data = path.read_bytes()
+    at = data.index(cbf.START) + 100
+    path.write_bytes(data[:at])
+    with pytest.raises(ReadError, match="cut"):
+        list(open_stack(path).frames())
+
+
+def test_a_nexus_file_tells_geometry_and_bad_pixels(tmp_path):
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        file["entry/data/data"] = np.ones((2, 20, 17), np.uint32)
+        detector = file.create_group("entry/instrument/detector")
+        for name, value, unit in (
+            ("detector_distance", 4200.0, "mm"),
+            ("x_pixel_size", 75.0, "um"),
+            ("y_pixel_size", 7.5e-5, "m"),
+        ):
+            detector[name] = value
+            detector[name].attrs["units"] = unit
+        mask = np.zeros((20, 17), np.uint32)
+        mask[3] = 1
+        detector["pixel_mask"] = mask
+        file["entry/instrument/beam/incident_energy"] = 12.0
+        file["entry/instrument/beam/incident_energy"].attrs["units"] = "keV"
+    stack = open_stack(tmp_path / "a.nxs")
+    assert stack.geometry["distance"] == pytest.approx(4.2)
+    assert stack.geometry["pixel"] == pytest.approx((75e-6, 75e-6))
+    assert stack.geometry["wavelength"] == pytest.approx(0.10332, rel=1e-4)
+    assert not stack.good_pixels()[3].any()
+    assert stack.good_pixels()[4:].all()
+
+
+def test_a_number_without_units_is_not_believed(tmp_path):
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        file["entry/data/data"] = np.ones((2, 20, 17), np.uint32)
+        file["entry/instrument/detector/distance"] = 4200.0
+    assert open_stack(tmp_path / "a.nxs").geometry == {}
+
+
+def test_a_stack_larger_than_the_limit_is_read_frame_by_frame(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", (50, 40, 40), np.int32, chunks=(1, 40, 40))
+    monkeypatch.setenv("MATTERSCOPE_MAX_BYTES", "20000")
+    assert len(list(open_stack(tmp_path / "a.h5").frames(10, 20))) == 10

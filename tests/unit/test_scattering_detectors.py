@@ -1,0 +1,107 @@
+"""What detectors do to a pattern before it is answered: gain, marks, geometry, bad pixels, hidden stops."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from golden import cbf as write_cbf
+from matterscope import scattering
+from matterscope.core.errors import ConfigError
+from matterscope.core.random import generator
+from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.photon_gain import estimate_gain
+from matterscope.scattering.preparation import centre_candidates, prepare
+from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
+
+
+def shot(n=7, photons=10.0, centre=None, law="fixed", seed=41, **given):
+    rng = generator(seed, "detector", n)
+    line = Beamline(published_grid(129, centre), photons=photons, beam_stop=7.0, **given)
+    return detect(intensity(place(n, Recipe(law=law), rng), line, 2000.0), line, rng), rng
+
+
+@pytest.mark.parametrize(("photons", "gain"), [(10.0, 7.3), (1.0, 110.0), (0.3, 0.37)])
+def test_the_gain_is_read_off_the_noise_between_friedel_mates(photons, gain):
+    exposure, _ = shot(photons=photons)
+    found = estimate_gain(exposure.counts * gain, exposure.open_pixels, [(64.0, 64.0)])
+    assert found.value == pytest.approx(gain, abs=4 * found.error + 0.02 * gain)
+    assert found.error < 0.05 * gain
+
+
+def test_a_shifted_centre_does_not_pass_for_noise():
+    exposure, _ = shot(photons=10.0, centre=(65.3, 62.6))
+    centres, _ = centre_candidates(exposure.counts, exposure.open_pixels)
+    found = estimate_gain(5.0 * exposure.counts, exposure.open_pixels, centres)
+    assert found.value == pytest.approx(5.0, rel=0.2)
+
+
+def test_photons_are_left_alone():
+    exposure, _ = shot(photons=1.0)
+    ready = prepare(exposure.counts, mask=exposure.open_pixels)
+    assert ready.gain.value == 1.0
+    assert "not-photons" not in {f.code for f in ready.flags}
+
+
+def test_a_frame_in_detector_units_is_answered_and_says_its_gain(tmp_path):
+    exposure, rng = shot(photons=10.0)
+    noisy = 7.3 * exposure.counts + 2.0 * rng.standard_normal(exposure.counts.shape)
+    np.save(tmp_path / "adu.npy", noisy.astype(np.float32))
+    np.save(tmp_path / "mask.npy", exposure.open_pixels)
+    answer = scattering.density(
+        tmp_path / "adu.npy",
+        mask=str(tmp_path / "mask.npy"),
+        read_noise=2.0,
+        estimator="inversion",
+    )
+    assert answer["disk_number"].value == 7
+    assert answer.flagged("not-photons")
+    assert answer.diagnostics["photons_per_pixel"] == pytest.approx(10.0, rel=0.2)
+    assert answer.diagnostics["goodness_z"] < 3.5
+
+
+def test_a_given_gain_is_taken(tmp_path):
+    exposure, _ = shot(photons=2.0)
+    ready = prepare(4.0 * exposure.counts, mask=exposure.open_pixels, gain=4.0)
+    assert ready.level == pytest.approx(2.0, rel=0.1)
+
+
+def test_gaps_marked_by_the_detector_are_masked_and_counted(tmp_path):
+    exposure, _ = shot()
+    frame = np.where(exposure.open_pixels, exposure.counts, -2).astype(np.int32)
+    frame[:, 90:97] = -1
+    tifffile.imwrite(tmp_path / "gaps.tif", frame)
+    answer = scattering.density(tmp_path / "gaps.tif", estimator="inversion")
+    assert answer["disk_number"].value == 7
+    assert answer.flagged("marked-pixels")
+    assert not answer.flagged("negative-counts")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32])
+def test_the_largest_number_of_a_type_is_a_mark(tmp_path, kind):
+    exposure, _ = shot()
+    frame = exposure.counts.astype(kind)
+    frame[~exposure.open_pixels] = np.iinfo(kind).max
+    np.save(tmp_path / "eiger.npy", frame)
+    answer = scattering.density(tmp_path / "eiger.npy", estimator="inversion")
+    assert answer["disk_number"].value == 7
+    assert answer.flagged("marked-pixels")
+
+
+def test_a_cbf_brings_its_own_geometry(tmp_path):
+    exposure, _ = shot()
+    frame = np.where(exposure.open_pixels, exposure.counts, -1).astype(np.int32)
+    path = write_cbf(tmp_path / "pilatus", frame)
+    answer = scattering.density(path, area=1e8, estimator="inversion", seed=1)
+    assert answer["disk_number"].value == 7
+    assert answer["number_density"].value == pytest.approx(7e-8)
+    assert answer["disk_radius"].units == "nm"
+
+
+def test_energy_stands_for_a_wavelength_but_not_beside_one(tmp_path):
+    exposure, _ = shot()
+    np.save(tmp_path / "a.npy", exposure.counts)
+    given = {"distance": 5.0, "pixel": 55.0, "estimator": "moments", "area": 1e8}
+    one = scattering.density(tmp_path / "a.npy", energy=10.0, **given)
+    assert one["number_density"].units == "1/nm²"
+    with pytest.raises(ConfigError, match="energy"):
+        scattering.density(tmp_path / "a.npy", energy=10.0, wavelength=0.1, **given)
