@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from matterscope.core.estimates import Estimate
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.conversion import convert_table
+from matterscope.materials.defects.defect_tables import Crystal, Reference, read_defects
 from matterscope.materials.settings import ConvertSettings
 
 # the sibling's layout: columns in any order, one-hot phases, 1000 for "not computed", SLME as a fraction
@@ -60,3 +62,27 @@ def test_a_table_of_levels_is_recognised(tmp_path: Path) -> None:
     _, path = converted(tmp_path, text)
     frame = pd.read_csv(path)
     assert list(frame["host"]) == ["CdTe", "ZnTe"]
+
+
+def test_the_json_of_a_solver_gives_the_same_energies_as_table(tmp_path: Path) -> None:
+    state = {
+        "defect_energy": -95.0,
+        "charge_correction": 0.1,
+        "potential_alignment": 0.02,
+        "electronic_prefactor": 2,
+    }
+    solver = {
+        "reference_chemical_potentials": {"Cd": -1.5, "Te": -3.0}, "bulk_volume_per_site": 30.0, "band_gap": 1.5,
+        "compound_stoichiometry": {"Cd": 1, "Te": 1}, "electron_effective_mass": 0.1, "hole_effective_mass": 0.8,
+        "bulk_energy": -100.0, "bulk_vbm": 2.0,
+        "defect_references": {"V_Cd": {
+            "particles_removed": {"Cd": 1, "Te": 0}, "mixing_prefactor": 0.5, "configurational_prefactor": 1,
+            "charge_states": [state | {"charge": 0}, state | {"charge": -2, "defect_energy": -90.0}],
+        }},
+    }  # fmt: skip
+    answer, path = converted(tmp_path, json.dumps(solver))
+    before = read_defects(tmp_path / "table.csv", Reference(), Crystal())[1]
+    after = read_defects(path, Reference(), Crystal())[1]
+    assert before[0].energies[-2] == pytest.approx(-90 + 100 - 1.5 - 4.0 + 0.1 - 0.04)
+    assert after == before
+    assert answer.diagnostics["host"]["gap_eV"] == 1.5

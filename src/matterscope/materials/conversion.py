@@ -1,6 +1,6 @@
 """`materials convert`: any table that this domain reads, written in its own schema.
 
-In: published tables with or without headers, tables of other people's headings. Out: one CSV or Parquet file
+In: published tables with or without headers, tables of other people's headings, a solver's JSON. Out: one CSV or Parquet file
 with canonical names, units in the headings and formulas in one spelling; what was assumed, and what was left out.
 """
 
@@ -19,6 +19,13 @@ from matterscope.core.files import sha256_of, write_bytes
 from matterscope.core.pictures import Panel, Picture, bars
 from matterscope.materials.alloys.tables import AlloyTable, read_alloys
 from matterscope.materials.auditing import REFERENCES
+from matterscope.materials.defects.defect_tables import (
+    Crystal,
+    Reference,
+    as_table,
+    is_solver_json,
+    read_defects,
+)
 from matterscope.materials.findings import as_frame
 from matterscope.materials.settings import ConvertSettings
 from matterscope.materials.training import holds_levels
@@ -33,6 +40,8 @@ def convert_table(inputs: list[Input], settings: ConvertSettings, call: Call) ->
         return [levels_converted(given, settings, call) for given in inputs]
     if all(i.path is not None and holds_halides(i.path) for i in inputs):
         return [halides_converted(given, settings, call) for given in inputs]
+    if all(i.path is not None and is_solver_json(i.path) for i in inputs):
+        return [energies_converted(given, settings, call) for given in inputs]
     table = read_alloys(inputs, renormalise=settings.renormalise)
     answer = Estimate(
         "materials convert", InputRef(table.source, "", "+".join(i.sha256 for i in inputs))
@@ -80,6 +89,24 @@ def halides_converted(given: Input, settings: ConvertSettings, call: Call) -> Es
     ]
     kept = frame[[*dict.fromkeys(order), *DESCRIPTORS]]
     return written(answer, kept, f"{Path(given.source).stem}-levels", settings, call)
+
+
+def energies_converted(given: Input, settings: ConvertSettings, call: Call) -> Estimate:
+    """Return the estimate of a defect solver's JSON: one row a charge state, as `materials diagram` takes it."""
+    assert given.path is not None
+    crystal, defects = read_defects(given.path, Reference(), Crystal())
+    answer = Estimate("materials convert", given.ref)
+    answer.flag(
+        "table-read-as",
+        "energies are formation energies at the valence-band maximum for the reference chemical potentials; corrections are in them",
+        f"materials diagram TABLE --gap {crystal.gap:g} --energies formation",
+    )
+    answer.diagnostics["host"] = {
+        "gap_eV": crystal.gap, "formula": crystal.formula, "electron_mass": crystal.electron_mass,
+        "hole_mass": crystal.hole_mass, "volume_per_site_A3": crystal.volume_per_site,
+        "reference_chemical_potentials_eV": crystal.reference,
+    }  # fmt: skip
+    return written(answer, as_table(defects), f"{Path(given.source).stem}-energies", settings, call)
 
 
 def alloy_frame(table: AlloyTable) -> pd.DataFrame:

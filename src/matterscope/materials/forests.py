@@ -83,16 +83,27 @@ def grow(
     ----------
     Geurts, Ernst and Wehenkel, Mach. Learn. 63, 3 (2006).
     """
-    from sklearn.ensemble import ExtraTreesRegressor
-
-    def fitted(rows: NDArray[np.bool_], count: int) -> ExtraTreesRegressor:
-        model = ExtraTreesRegressor(count, max_features=FEATURE_SHARE, random_state=seed)
-        return model.fit(features[rows], target[rows])
-
     left_out = np.empty(len(target))
     for fold in np.unique(folds):
-        left_out[folds == fold] = fitted(folds != fold, trees // 4).predict(features[folds == fold])
-    return as_arrays(fitted(np.ones(len(target), dtype=bool), trees).estimators_), left_out
+        out = np.flatnonzero(folds == fold)
+        left_out[out] = answer_without(features, target, seed, out, trees // 4)
+    return as_arrays(_fitted(features, target, seed, trees).estimators_), left_out
+
+
+def answer_without(
+    features: Array, target: Array, seed: int, out: NDArray[np.integer], trees: int = TREES // 4
+) -> Array:
+    """Return the answers for the rows `out` of a forest grown on all others."""
+    rest = np.setdiff1d(np.arange(len(target)), out)
+    forest = _fitted(features[rest], target[rest], seed, trees)
+    return np.asarray(forest.predict(features[out]))
+
+
+def _fitted(features: Array, target: Array, seed: int, trees: int) -> Any:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    model = ExtraTreesRegressor(trees, max_features=FEATURE_SHARE, random_state=seed)
+    return model.fit(features, target)
 
 
 def grow_vectors(

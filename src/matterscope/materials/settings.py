@@ -167,7 +167,8 @@ class TrainSettings(AlloyTableSettings):
     """Settings of `materials train`."""
 
     leave_out: str = option(
-        "auto", "What is left out for the scores: fold, mixed, A, B, X or A,X for alloys."
+        "auto",
+        "What is left out for the scores: fold, mixed, A, B, X or A,X for alloys; host, and beside it impurity or fold, for levels.",
     )
     targets: tuple[str, ...] = option((), "Properties to learn; empty: all of the table.")
 

@@ -16,21 +16,23 @@ from scipy.optimize import nnls
 
 from matterscope.materials.alloys.compositions import SITES
 from matterscope.materials.alloys.fidelity import Support, cheap_partners, learn_two_fidelities
+from matterscope.materials.alloys.newcomers import Newcomers, learn_newcomers, new_rows
 from matterscope.materials.alloys.process import AlloyProcess, Fractions, mixed_sites, take
 from matterscope.materials.alloys.sitekernels import (
     JOINT_TERMS,
     SMOOTH_TERMS,
+    TREND_TERMS,
     VEGARD_TERMS,
     SiteBasis,
     bowing_terms,
     site_bases,
 )
 from matterscope.materials.alloys.species import tree_features
-from matterscope.materials.forests import Forest, grow
+from matterscope.materials.forests import Forest, answer_without, grow
 
 Array = NDArray[np.float64]
 
-MEMBERS = ("vegard-process", "smooth-process", "joint-process", "trees")
+MEMBERS = ("vegard-process", "smooth-process", "joint-process", "trend-process", "trees")
 FOLDS = 5
 """Rows are left out in fifths for weights and calibration, and hyper-parameters found anew: leave-one-out
 flatters processes whose hyper-parameters have seen the row and whose nearest neighbours stay in."""
@@ -110,39 +112,54 @@ class TargetModel:
     mixed: tuple[str, ...]
     losses: dict[str, float] = field(default_factory=dict)
     """Left-out RMSE of every way to use a cheaper level of theory, where there is one."""
+    newcomers: dict[str, Newcomers] = field(default_factory=dict)
+    """By site: weights and factor on σ for species that no training row holds there."""
 
     def predict(self, fractions: Fractions, features: Array) -> tuple[Array, Array]:
         """Return value and σ of compounds for which the stack itself is asked (no interpolation)."""
-        return self._stack([m.predict(fractions, features) for m in self.members])
+        return self._answered([m.predict(fractions, features) for m in self.members], fractions)
+
+    @property
+    def seen(self) -> Fractions:
+        """Fractions of the training rows."""
+        return next(m.process.fractions for m in self.members if m.process is not None)
 
     def predict_grid(
         self, tables: Fractions, species: Mapping[str, tuple[str, ...]]
     ) -> tuple[Array, Array]:
         """Return value and σ of all products of site compositions, shape (n_A, n_B, n_X) each."""
         shape = tuple(len(t) for t in tables)
-        value, sigma = self._stack([m.predict_grid(tables, species) for m in self.members])
+        answers = [m.predict_grid(tables, species) for m in self.members]
+        value, sigma = self._answered(answers, product_rows(tables))
         return value.reshape(shape), sigma.reshape(shape)
 
-    def _stack(self, answers: Sequence[tuple[Array, Array | None]]) -> tuple[Array, Array]:
-        values = np.array([value for value, _ in answers])
-        sigmas = np.array([sigma for _, sigma in answers if sigma is not None])
-        stacked = self.weights @ values
-        return stacked, self.scale * self._combine(values, sigmas, stacked)
+    def _answered(
+        self, answers: Sequence[tuple[Array, Array | None]], fractions: Fractions
+    ) -> tuple[Array, Array]:
+        """Return value and σ of the stack, with weights of their own where a species is new."""
+        value, sigma = self._stack(answers, self.weights, self.scale)
+        for site, new in self.newcomers.items():
+            rows = new_rows(site, self.seen, fractions)
+            if rows.any():
+                some = [(v[rows], None if s is None else s[rows]) for v, s in answers]
+                value[rows], sigma[rows] = self._stack(some, new.weights, new.scale)
+        return value, sigma
 
-    def _combine(self, values: Array, sigmas: Array, stacked: Array) -> Array:
-        # width of the processes and disagreement of the members are independent doubts
-        is_process = np.array([m.process is not None for m in self.members])
-        share = np.where(is_process, self.weights, 0.0)[is_process] + 1e-3
-        own = (share / share.sum()) @ sigmas
-        spread = np.sqrt(self.weights @ (values - stacked) ** 2)
-        return np.asarray(np.sqrt(own**2 + spread**2))
+    def _stack(
+        self, answers: Sequence[tuple[Array, Array | None]], weights: Array, scale: float
+    ) -> tuple[Array, Array]:
+        values = np.array([value for value, _ in answers])
+        nothing = np.full(values.shape[1], np.nan)
+        sigmas = np.array([nothing if sigma is None else sigma for _, sigma in answers])
+        return weights @ values, scale * combine(weights, values, sigmas)
 
     def left_out(self) -> tuple[Array, Array]:
         """Return leave-one-out value and scaled σ of the training rows."""
         values = np.array([m.left_out for m in self.members])
-        sigmas = np.array([m.left_out_sigma for m in self.members if m.process is not None])
-        stacked = self.weights @ values
-        return stacked, self.scale * self._combine(values, sigmas, stacked)
+        sigmas = np.array(
+            [np.full(len(m.left_out), np.nan) if m.process is None else m.left_out_sigma for m in self.members]
+        )  # fmt: skip
+        return self.weights @ values, self.scale * combine(self.weights, values, sigmas)
 
     def odd_rows(self) -> NDArray[np.bool_]:
         """Return which training rows the robust process set aside."""
@@ -214,7 +231,29 @@ class AlloyModel:
             bowing_width(fractions, target, mixed), mixed, losses,
         )  # fmt: skip
         calibrate(model)
+        model.newcomers = learn_newcomers(
+            [m.name for m in members],
+            lambda out: self._without(members, out, features, target),
+            fractions, target, stack_weights, combine,
+        )  # fmt: skip
         return model
+
+    def _without(
+        self, members: Sequence[Member], out: NDArray[np.intp], features: Array, target: Array
+    ) -> list[tuple[Array, Array | None]]:
+        """Return what each member would say of the rows `out`, learnt from the others."""
+        answers: list[tuple[Array, Array | None]] = []
+        for member in members:
+            if member.support is not None:
+                # whether the cheap value of a new species is known is not ours to say
+                answers.append((np.full(len(out), np.nan), None))
+            elif member.process is not None:
+                answers.append(
+                    member.process.without(out).predict(take(member.process.fractions, out))
+                )
+            else:
+                answers.append((answer_without(features, target, self.seed, out), None))
+        return answers
 
     def _member(
         self,
@@ -233,6 +272,8 @@ class AlloyModel:
             terms = JOINT_TERMS
         elif kind == "smooth-process":
             terms = SMOOTH_TERMS
+        elif kind == "trend-process":
+            terms = TREND_TERMS
         process = AlloyProcess(terms, self.bases)
         process.fit(fractions, target)
         return Member(kind, process, None, *process.leave_out_refitted(folds))
@@ -366,6 +407,23 @@ def corner_points(
         expanded[place] = np.eye(kinds)[species]
         owner = owner[rows]
     return weights, (expanded, owner)
+
+
+def combine(weights: Array, values: Array, sigmas: Array) -> Array:
+    """Return the σ of a stack: width of the processes and disagreement of the members are independent doubts.
+
+    Parameters
+    ----------
+    values, sigmas : arrays of shape (members, n)
+        σ is NaN for members that have none; values may be NaN where the weight is 0.
+    """
+    used = np.isfinite(values).all(1)
+    is_process = used & np.isfinite(sigmas).all(1)
+    share = weights[is_process] + 1e-3
+    own = (share / share.sum()) @ sigmas[is_process]
+    stacked = weights[used] @ values[used]
+    spread = np.sqrt(weights[used] @ (values[used] - stacked) ** 2)
+    return np.asarray(np.sqrt(own**2 + spread**2))
 
 
 def stack_weights(left_out: Array, target: Array) -> Array:

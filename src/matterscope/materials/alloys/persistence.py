@@ -15,6 +15,7 @@ from matterscope.core.errors import ModelError
 from matterscope.learn import persist
 from matterscope.materials.alloys.fidelity import Support
 from matterscope.materials.alloys.models import AlloyModel, Member, TargetModel
+from matterscope.materials.alloys.newcomers import as_json, from_json
 from matterscope.materials.alloys.process import AlloyProcess
 from matterscope.materials.forests import Forest
 
@@ -49,6 +50,7 @@ def save_model(model: AlloyModel, path: Path, source: str, digest: str) -> dict[
         targets[name] = {
             "members": members, "scale": stack.scale, "bowing": stack.bowing, "mixed": stack.mixed,
             "quantiles": {str(k): v for k, v in stack.quantiles.items()}, "losses": stack.losses,
+            "newcomers": as_json(stack.newcomers),
         }  # fmt: skip
     card = {
         "species": model.species, "targets": targets, "order": list(targets), "seed": model.seed,
@@ -129,5 +131,5 @@ def _load_target(
     return TargetModel(
         name, members, arrays[f"{key}/weights"], card["scale"],
         {float(k): v for k, v in card["quantiles"].items()}, rows, target, card["bowing"],
-        tuple(card["mixed"]), card["losses"],
+        tuple(card["mixed"]), card["losses"], from_json(card["newcomers"]),
     )  # fmt: skip

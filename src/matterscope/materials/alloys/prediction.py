@@ -23,6 +23,7 @@ from matterscope.materials.alloys.compositions import (
 from matterscope.materials.alloys.domains import domain_notes, seen_species
 from matterscope.materials.alloys.model_choice import model_for
 from matterscope.materials.alloys.models import AlloyModel, TargetModel
+from matterscope.materials.alloys.newcomers import Newcomers
 from matterscope.materials.alloys.pictures import short
 from matterscope.materials.alloys.training import unseen_pairs
 from matterscope.materials.settings import PredictSettings
@@ -121,9 +122,17 @@ def with_species(model: AlloyModel, wanted: list[Composition]) -> AlloyModel:
         # trees count columns of species: with new ones they cannot be asked
         if not all(keep):
             stack.members = [m for m, k in zip(stack.members, keep, strict=True) if k]
-            stack.weights = stack.weights[np.array(keep)]
-            stack.weights = stack.weights / stack.weights.sum()
+            stack.weights = _among(stack.weights, keep)
+            stack.newcomers = {
+                site: Newcomers(_among(n.weights, keep), n.scale)
+                for site, n in stack.newcomers.items()
+            }
     return model
+
+
+def _among(weights: np.ndarray, keep: list[bool]) -> np.ndarray:
+    kept = weights[np.array(keep)]
+    return kept / kept.sum() if kept.sum() > 0 else np.full(len(kept), 1 / len(kept))
 
 
 def _unknown(model: AlloyModel, composition: Composition) -> list[str]:

@@ -19,15 +19,18 @@ from matterscope.materials.alloys.compositions import SITES
 from matterscope.materials.alloys.sitekernels import (
     JOINT_TERMS,
     LENGTHS_PER_SITE,
+    TREND_TERMS,
     JointKernel,
     ProductKernel,
     SiteBasis,
     SiteKernel,
+    TrendKernel,
+    trend_features,
 )
 
 Array = NDArray[np.float64]
 Fractions = tuple[Array, Array, Array]
-Kernel = ProductKernel | JointKernel
+Kernel = ProductKernel | JointKernel | TrendKernel
 
 JITTER = 1e-6
 FREEDOM = 4.0
@@ -79,10 +82,17 @@ class AlloyProcess:
     """Noise variance of row i is σ²/weights[i]."""
     _state: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def lengths(self) -> int:
+        """How many log lengths stand first in `theta`."""
+        return 1 if self.terms == TREND_TERMS else LENGTHS_PER_SITE * len(self.bases)
+
     def kernel(self, left: Fractions, right: Fractions) -> Kernel:
         """Return the covariance between two lists of compounds."""
         if self.terms == JOINT_TERMS:
             return JointKernel(self.bases, left, right)
+        if self.terms == TREND_TERMS:
+            return TrendKernel(self.bases, left, right)
         return ProductKernel(self.terms, self.bases, left, right)
 
     def fit(self, fractions: Fractions, target: Array, iterations: int = 45) -> AlloyProcess:
@@ -119,13 +129,12 @@ class AlloyProcess:
 
     # --- fit ---------------------------------------------------------------------------------
     def _start(self) -> Array:
-        sites = LENGTHS_PER_SITE * len(self.bases)
         amplitudes = [np.log(0.1 if "R" in t else 0.3 / len(self.terms)) for t in self.terms]
-        return np.concatenate([np.zeros(sites), amplitudes, [np.log(0.02)]])
+        return np.concatenate([np.zeros(self.lengths), amplitudes, [np.log(0.02)]])
 
     def _prior(self) -> tuple[Array, Array]:
-        sites, terms = LENGTHS_PER_SITE * len(self.bases), len(self.terms)
-        pairs = [LENGTH_PRIOR] * sites + [AMPLITUDE_PRIOR] * terms + [NOISE_PRIOR]
+        terms = len(self.terms)
+        pairs = [LENGTH_PRIOR] * self.lengths + [AMPLITUDE_PRIOR] * terms + [NOISE_PRIOR]
         both = np.array(pairs, dtype=float)
         return both[:, 0], both[:, 1]
 
@@ -148,8 +157,8 @@ class AlloyProcess:
             pull = (theta - centre) / spread
             return float(loss + 0.5 * pull @ pull), slopes + pull / spread
 
-        sites, terms = LENGTHS_PER_SITE * len(self.bases), len(self.terms)
-        bounds = [(-6.0, 4.0)] * sites + [(-14.0, 5.0)] * terms + [(-11.0, 1.0)]
+        terms = len(self.terms)
+        bounds = [(-6.0, 4.0)] * self.lengths + [(-14.0, 5.0)] * terms + [(-11.0, 1.0)]
         found = minimize(
             objective, self.theta, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxiter": iterations},
@@ -205,15 +214,20 @@ class AlloyProcess:
         value, sigma = np.empty(len(self.target)), np.empty(len(self.target))
         for block in np.unique(blocks):
             out = np.flatnonzero(blocks == block)
-            rest = np.flatnonzero(blocks != block)
-            part = AlloyProcess(
-                self.terms, self.bases, self.robust, take(self.fractions, rest),
-                self.target[rest], self.theta, self.weights[rest],
-            )  # fmt: skip
-            kernel = part.kernel(part.fractions, part.fractions)
-            part.theta = part._optimise(kernel, part._standard(part.target), iterations)
-            value[out], sigma[out] = part.condition().predict(take(self.fractions, out))
+            part = self.without(out, iterations)
+            value[out], sigma[out] = part.predict(take(self.fractions, out))
         return value, sigma
+
+    def without(self, out: NDArray[np.integer], iterations: int = REFIT_ITERATIONS) -> AlloyProcess:
+        """Return the process learnt anew without the rows `out`, from the hyper-parameters of all rows."""
+        rest = np.setdiff1d(np.arange(len(self.target)), out)
+        part = AlloyProcess(
+            self.terms, self.bases, self.robust, take(self.fractions, rest),
+            self.target[rest], self.theta, self.weights[rest],
+        )  # fmt: skip
+        kernel = part.kernel(part.fractions, part.fractions)
+        part.theta = part._optimise(kernel, part._standard(part.target), iterations)
+        return part.condition()
 
     @property
     def noise(self) -> float:
@@ -251,7 +265,7 @@ class AlloyProcess:
         The same numbers as `predict`, with every site kernel computed once: for fixed A and X the
         covariance with the training rows is a sum over the kinds of B kernel.
         """
-        if self.terms == JOINT_TERMS:
+        if self.terms in (JOINT_TERMS, TREND_TERMS):
             return self._predict_rows(tables)
         factors, diagonals = zip(
             *(self._site_table(place, table) for place, table in enumerate(tables)), strict=True
@@ -308,6 +322,10 @@ class AlloyProcess:
     def prior_variance(self, fractions: Fractions) -> Array:
         """Return k(u, u) of each compound."""
         logs = self.theta
+        if self.terms == TREND_TERMS:
+            line, curve = np.exp(logs[1:3])
+            size = (trend_features(self.bases, fractions) ** 2).sum(1)
+            return np.asarray(line * (1.0 + size) + curve)
         if self.terms == JOINT_TERMS:
             squares = [(f**2).sum(1) for f in fractions]
             joint, linear, pair = np.exp(logs[-4:-1])

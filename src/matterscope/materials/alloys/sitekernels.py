@@ -23,6 +23,9 @@ Factors = dict[tuple[int, str], tuple[Array, list[Array]]]
 LENGTHS_PER_SITE = 4
 """Logarithms of lengths: species (L), mean descriptor, square roots of fractions, spread (F and R)."""
 
+OCCUPATION_WEIGHT = 0.3
+"""Of kinds and entropy beside descriptors in `SiteBasis.trends`."""
+
 VEGARD_TERMS = ("L11", "1L1", "11L", "LL1", "L1L", "1LL", "LLL")
 """Multilinear in all sites: a random function of the end members, interpolated by Vegard's rule."""
 BOWING_TERMS = ("1R1", "LR1", "1RL", "LRL")
@@ -121,6 +124,12 @@ class SiteBasis:
         spread = np.column_stack([highest - mean, mean - lowest, deviation])
         spread *= 2.0 / np.sqrt(spread.shape[1])
         return mean, np.column_stack([np.sqrt(fractions), entropy]), spread
+
+    def trends(self, fractions: Array) -> Array:
+        """Return mean descriptors, species of the other kind and mixing entropy: what any new species has too."""
+        entropy = -(fractions * np.log(np.where(fractions > 0, fractions, 1.0))).sum(1)
+        few = OCCUPATION_WEIGHT * np.column_stack([self.kinds(fractions), entropy])
+        return np.column_stack([fractions @ self.descriptors, few])
 
 
 def site_bases(species: Mapping[str, Sequence[str]]) -> tuple[SiteBasis, ...]:
@@ -420,3 +429,49 @@ class JointKernel:
             return slopes
 
         return self._sum(theta, value), pullback
+
+
+TREND_TERMS = ("line", "curve")
+
+
+class TrendKernel:
+    """A straight line and a smooth curve in the descriptors of all sites together, with one length.
+
+    k = a₁ (1 + x·x′) + a₂ Matérn(|x − x′|²/ℓ²) with x from `SiteBasis.trends`: nothing names a species, so a trend
+    from one species to the next goes on to a species never seen, where every other kernel falls back on the mean.
+
+    Notes
+    -----
+    θ: the log length, then two log amplitudes.
+    """
+
+    def __init__(
+        self, bases: tuple[SiteBasis, ...], left: tuple[Array, ...], right: tuple[Array, ...]
+    ) -> None:
+        one, two = (trend_features(bases, rows) for rows in (left, right))
+        self.line = 1.0 + one @ two.T
+        squares = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2.0 * one @ two.T
+        self.between = np.maximum(squares, 0.0)
+
+    def matrix(self, theta: Array) -> Array:
+        """Return the covariance matrix."""
+        line, curve = np.exp(theta[1:])
+        return np.asarray(
+            line * self.line + curve * matern(self.between * np.exp(-2.0 * theta[0]))[0]
+        )
+
+    def value_and_pullback(self, theta: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return the covariance, and weight → Σᵢⱼ weightᵢⱼ ∂Kᵢⱼ/∂θ."""
+        line, curve = np.exp(theta[1:])
+        value, slope = matern(self.between * np.exp(-2.0 * theta[0]))
+
+        def pullback(weight: Array) -> Array:
+            parts = (curve * slope, line * self.line, curve * value)
+            return np.array([np.vdot(weight, part) for part in parts])
+
+        return line * self.line + curve * value, pullback
+
+
+def trend_features(bases: tuple[SiteBasis, ...], fractions: tuple[Array, ...]) -> Array:
+    """Return the features of `TrendKernel`, one compound a row."""
+    return np.column_stack([b.trends(f) for b, f in zip(bases, fractions, strict=True)])

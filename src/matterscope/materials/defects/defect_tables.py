@@ -96,6 +96,33 @@ class Reference:
     total: bool = False
 
 
+def is_solver_json(path: Path) -> bool:
+    """Return whether a file is the JSON parameter file of a defect-concentration solver."""
+    regular_file(path)
+    with path.open("rb") as handle:
+        head = handle.read(1 << 16)
+    return head.lstrip()[:1] == b"{" and b"defect_references" in head
+
+
+def as_table(defects: Sequence[Defect]) -> pd.DataFrame:
+    """Return `COLUMNS`, one row a charge state: formation energies (eV) at the valence-band maximum and Δμ = 0."""
+    rows = [
+        {
+            "defect": d.name, "charge": q, "energy": energy,
+            "atoms_removed": _spelled({el: -n for el, n in d.added.items() if n < 0}),
+            "atoms_added": _spelled({el: n for el, n in d.added.items() if n > 0}),
+            "degeneracy": d.degeneracies[q], "sites": d.sites,
+        }
+        for d in defects
+        for q, energy in d.energies.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _spelled(counts: Mapping[str, float]) -> str:
+    return " ".join(f"{element}:{n:g}" for element, n in counts.items())
+
+
 def read_defects(
     path: Path, reference: Reference, crystal: Crystal
 ) -> tuple[Crystal, list[Defect]]:
@@ -105,10 +132,7 @@ def read_defects(
     ------
     ReadError, SchemaError
     """
-    regular_file(path)
-    with path.open("rb") as handle:
-        head = handle.read(1 << 16)
-    if head.lstrip()[:1] == b"{" and b"defect_references" in head:
+    if is_solver_json(path):
         return _solver_json(path, crystal)
     frame = read_table(path, COLUMNS)
     if {"n", "atoms", "n_i"} & {str(c).lower() for c in frame.columns} and not (

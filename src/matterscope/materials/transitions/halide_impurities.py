@@ -168,12 +168,12 @@ class Bars:
 
     def sigma(self, apart: Array) -> Array:
         """Return σ (eV), shape (n, 6)."""
-        return np.hypot(self.constant, self.slope * apart)
+        return np.asarray(np.hypot(self.constant, self.slope * apart))
 
     def half(self, apart: Array, level: float) -> Array:
         """Return half the width of the interval at `level`, never below that of a normal law."""
         wide = [max(NORMAL[level], split_quantile(z, level)) for z in self.z.T]
-        return self.sigma(apart) * np.array(wide)
+        return np.asarray(self.sigma(apart) * np.array(wide))
 
 
 def fit_bars(truth: Array, answers: list[Answers]) -> Bars:

@@ -25,7 +25,13 @@ from matterscope.materials.transitions.pictures import (
     parity_picture,
 )
 from matterscope.materials.transitions.tables import VACANCY, read_levels
-from matterscope.materials.transitions.validation import host_table, leave_hosts_out, score_table
+from matterscope.materials.transitions.validation import (
+    EASIER,
+    host_table,
+    leave_groups_out,
+    leave_hosts_out,
+    score_table,
+)
 
 Array = NDArray[np.float64]
 FEWEST = 30
@@ -71,11 +77,11 @@ def gather(inputs: list[Input]) -> tuple[pd.DataFrame, Known, list[str]]:
 
 def train_levels(inputs: list[Input], settings: Any, call: Call) -> list[Estimate]:
     """Fit and validate a model of transition levels."""
-    if settings.leave_out not in ("auto", "host"):
+    if settings.leave_out not in ("auto", "host", *EASIER):
         raise ConfigError(
             "leave_out of materials train is not known for levels",
             got=settings.leave_out,
-            expected="auto or host (rows of one defect in training and test would leak)",
+            expected="auto, host, impurity or fold (single levels of one defect in training and test would leak)",
         )
     table, known, notes = gather(inputs)
     protocols = leave_hosts_out(table, known, call)
@@ -107,6 +113,14 @@ def train_levels(inputs: list[Input], settings: Any, call: Call) -> list[Estimat
         known_better = host_table(protocols["natives"])[["host", "rmse"]]
         hosts = hosts.merge(known_better, "left", "host", suffixes=("", "_with_own_natives"))
     _flag_hosts(answer, hosts)
+    if settings.leave_out in EASIER:
+        easier = leave_groups_out(table, known, settings.leave_out, call)
+        answer.tables[f"scores_{settings.leave_out}_left_out"] = score_table(easier)
+        answer.flag(
+            "easier_protocol",
+            f"scores with {settings.leave_out}s left out know every host; the headline leaves hosts out",
+            "quote the error of hosts left out for a host that is not in the table",
+        )
     answer.quantities["level_rmse"] = _scored(predictions)
     answer.tables |= {"scores": scores, "hosts": hosts, "predictions": predictions}
     answer.provenance |= {
