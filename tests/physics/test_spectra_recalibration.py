@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from matterscope.physics.edges import loss_onset, separation
+from matterscope.physics.edges import LINE_PAIRS, RARE_EARTHS, loss_onset, separation
 from matterscope.spectra.loss.recalibration import interpret
 
 TRUE = np.arange(430.0, 1060.0, 0.3)
@@ -13,9 +13,10 @@ TRUE = np.arange(430.0, 1060.0, 0.3)
 
 def _white_lines(element: str, height: float) -> np.ndarray:
     """Return L3 and L2 (Gaussian, FWHM 2.4 eV) on arctangent steps; L3 rises steepest at its onset."""
-    sigma, onset = 1.0, loss_onset(element, "L3")
+    sigma, onset = 1.0, loss_onset(element, LINE_PAIRS[element][0])
+    second = 1.1 if element in RARE_EARTHS else 0.45
     result = np.zeros_like(TRUE)
-    for position, weight in ((onset, 1.0), (onset + separation(element), 0.45)):
+    for position, weight in ((onset, 1.0), (onset + separation(element), second)):
         result += weight * np.exp(-0.5 * ((TRUE - position - sigma) / sigma) ** 2)
         result += 0.15 * weight * (0.5 + np.arctan((TRUE - position - 2) / 2) / np.pi)
     return height * result
@@ -30,7 +31,8 @@ def _oxygen(height: float) -> np.ndarray:
 def _spectrum(elements: list[str], rng: np.random.Generator) -> np.ndarray:
     clean = 4e4 * (TRUE / 500.0) ** -3.0 + _oxygen(6000.0)
     for element in elements:
-        clean = clean + _white_lines(element, 9000.0 * (loss_onset(element, "L3") / 640.0) ** -3)
+        onset = loss_onset(element, LINE_PAIRS[element][0])
+        clean = clean + _white_lines(element, 9000.0 * (onset / 640.0) ** -3)
     return rng.poisson(clean).astype(float)
 
 
@@ -68,3 +70,26 @@ def test_a_single_pair_is_named_by_its_separation_on_an_axis_30_eV_off(element):
     clean = 4e4 * (TRUE / 500.0) ** -3.0 + _white_lines(element, 9000.0)
     counts = np.random.default_rng(5).poisson(clean).astype(float)
     assert [e.element for e in interpret(TRUE + 30.0, counts).edges] == [element]
+
+
+@pytest.mark.parametrize("shift", [-15.0, 15.0])
+@pytest.mark.parametrize("elements", [["Ba"], ["La"], ["Mn", "La"], ["Fe", "Ba"], ["Ce"]])
+def test_rare_earth_lines_are_told_from_3d_lines_by_their_heights(shift, elements):
+    counts = _spectrum(elements, np.random.default_rng(21))
+    found = interpret(TRUE + shift, counts)
+    assert [e.element for e in found.edges] == ["O", *elements]
+    assert min(found.probabilities) > 0.5
+
+
+def test_one_maximum_can_be_a_line_of_lanthanum_and_one_of_nickel():
+    found = interpret(TRUE, _spectrum(["La", "Ni"], np.random.default_rng(22)))
+    assert [e.label for e in found.edges] == ["O K", "La M5", "Ni L3"]
+
+
+def test_two_lines_with_a_shoulder_between_keep_their_own_maxima():
+    energy = np.arange(400.0, 560.0, 0.3)
+    clean = 2e4 * (energy / 500.0) ** -3.0
+    for place, height, width in ((461.0, 1.4e4, 1.6), (466.2, 1.9e4, 1.6), (463.4, 5e3, 1.5)):
+        clean = clean + height * np.exp(-0.5 * ((energy - place) / width) ** 2)
+    found = interpret(energy, np.random.default_rng(23).poisson(clean).astype(float))
+    assert [e.label for e in found.edges] == ["Ti L3"]

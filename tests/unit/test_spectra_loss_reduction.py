@@ -22,13 +22,13 @@ def _spectrum(energy, counts, **attrs):
     )  # fmt: skip
 
 
-def _core(seed=0, mn=1.0, fe=1.0):
-    clean = 4e4 * (CORE / 500.0) ** -3.0
+def _core(seed=0, mn=1.0, fe=1.0, energy=CORE):
+    clean = 4e4 * (energy / 500.0) ** -3.0
     for element, amount in (("Mn", mn), ("Fe", fe)):
         onset = loss_onset(element, "L3")
         for position, weight in ((onset, 1.0), (onset + separation(element), 0.5)):
-            clean = clean + 8e3 * amount * weight * np.exp(-0.5 * (CORE - position - 1.0) ** 2)
-            step = 1 / (1 + np.exp(-np.clip((CORE - position - 1) / 0.4, -50, 50)))
+            clean = clean + 8e3 * amount * weight * np.exp(-0.5 * (energy - position - 1.0) ** 2)
+            step = 1 / (1 + np.exp(-np.clip((energy - position - 1) / 0.4, -50, 50)))
             clean = clean + 2e3 * amount * weight * step
     return np.random.default_rng(seed).poisson(clean).astype(float)
 
@@ -129,3 +129,46 @@ def test_an_absorption_scan_is_not_taken_for_energy_loss():
         {"mu": (("energy",), np.arange(300.0), "1")}, element="Fe", edge="K",
     )  # fmt: skip
     assert not is_energy_loss(xas)
+
+
+def test_an_emsa_file_of_electrons_without_a_signal_type_is_energy_loss(tmp_path):
+    from matterscope.io import read
+
+    energy = np.arange(440.0, 540.0, 0.5)
+    rows = [f"{e:.1f}, {c:.1f}" for e, c in zip(energy, 1e4 * (440 / energy) ** 3, strict=True)]
+    head = ["#FORMAT : EMSA/MAS Spectral Data File", "#VERSION : 1.0", "#XUNITS : eV", "#YUNITS : e-", "#DATATYPE : XY", "#SPECTRUM :"]  # fmt: skip
+    (tmp_path / "hl.msa").write_text("\n".join([*head, *rows, "#ENDOFDATA :"]))
+    assert is_energy_loss(read(tmp_path / "hl.msa")[0])
+
+
+def test_counts_that_fall_over_a_soft_axis_are_energy_loss_in_any_format():
+    energy = np.arange(640.0, 760.0, 0.5)
+    assert is_energy_loss(_plain(energy, 4e4 * (energy / 640.0) ** -3))
+    assert not is_energy_loss(_plain(energy, 1.0 + (energy > 710.0)))
+
+
+def _plain(energy, values):
+    return measurement("spectrum", {"energy": (energy, "eV")}, {"mu": (("energy",), values, "1")})
+
+
+def test_lines_between_those_of_cobalt_and_barium_are_not_called_either_without_a_word(tmp_path):
+    energy = np.arange(500.0, 900.0, 0.3)
+    clean = 4e4 * (energy / 500.0) ** -3.0 + 5e3 * np.exp(-0.5 * ((energy - 533) / 1.2) ** 2)
+    for place, height in ((780.5, 4e3), (795.3, 2.2e3)):
+        clean = clean + height * np.exp(-0.5 * ((energy - place) / 1.1) ** 2)
+    counts = np.random.default_rng(3).poisson(clean).astype(float)
+    answer = spectra.reduce(_spectrum(energy, counts), artifacts=tmp_path)
+    assert answer.flagged("look_alike")
+
+
+def test_the_fractions_leave_out_edges_without_a_cross_section_and_say_so(tmp_path):
+    energy = np.arange(430.0, 900.0, 0.5)
+    counts = _core(energy=energy)
+    for place, height in ((833.0, 4e3), (850.0, 4.6e3)):
+        counts = counts + height * np.exp(-0.5 * (energy - place) ** 2)
+    spectrum = _spectrum(energy, counts, beam_energy_kev=300.0)
+    answer = spectra.reduce(
+        spectrum, collection_angle=20.0, elements=("Mn", "Fe", "La"), artifacts=tmp_path
+    )
+    assert answer.flagged("no_cross_section")
+    assert list(answer.tables["composition"]["element"]) == ["Mn", "Fe"]

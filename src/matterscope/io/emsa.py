@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Warnings = list[dict[str, str]]
 _FIELD = re.compile(r"^#\s*([A-Za-z][A-Za-z0-9_-]*)[^:]*:\s?(.*)$")
 _SPLIT = re.compile(r"[,;\s]+")
+COUNTED = ("count", "cts", "e-", "electron")
+"""Begins of the names under which programs write counts."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -62,7 +64,7 @@ def read(path: Path, **options: Any) -> list[xr.Dataset]:
     values = _numbers(rows, first_line, path)
     energy, counts = _axes(header, values, path, warnings)
     _check_length(header, counts.size, warnings)
-    units = "counts" if header.get("YUNITS", "").strip().lower().startswith("count") else "1"
+    units = "counts" if header.get("YUNITS", "").strip().lower().startswith(COUNTED) else "1"
     return [
         measurement(
             "spectrum",

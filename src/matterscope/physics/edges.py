@@ -49,12 +49,31 @@ LOSS_ONSETS: dict[tuple[str, str], float] = {
     ("N", "K"): 401.0,
     ("O", "K"): 532.0,
     ("F", "K"): 685.0,
+    ("La", "M5"): 832.0,
+    ("Nd", "M5"): 978.0,
+    ("Sm", "M5"): 1080.0,
+    ("Eu", "M5"): 1131.0,
+    ("Gd", "M5"): 1185.0,
 }
 """Onsets (eV) of energy-loss spectra where they lie more than 2 eV from the X-ray tables: the table
 gives binding energies of molecules or of the vacuum level (Ahn and Krivanek, EELS Atlas, 1983)."""
 
 WHITE_LINES = ("Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu")
 """Elements with an empty 3d state, hence with narrow L3 and L2 white lines."""
+
+RARE_EARTHS = ("Ba", "La", "Ce", "Pr", "Nd", "Sm", "Eu", "Gd")
+"""Elements with an empty 4f state, hence with narrow M5 and M4 white lines (3d to 4f)."""
+
+LINE_PAIRS = {
+    **dict.fromkeys(WHITE_LINES, ("L3", "L2")),
+    **dict.fromkeys(RARE_EARTHS, ("M5", "M4")),
+}
+"""The edges of each element's two white lines, that of lower energy first."""
+
+LINE_SEPARATIONS = {"Ti": 5.4, "V": 7.0, "Cr": 8.6}
+"""Distances (eV) of the white lines of compounds where they are more than half an eV smaller than the
+tables' binding energies: 2p–3d exchange draws the lines of a nearly empty 3d shell together (Leapman,
+Grunes and Fejes, Phys. Rev. B 26, 614 (1982); de Groot et al., Phys. Rev. B 41, 928 (1990))."""
 
 
 @cache
@@ -106,14 +125,19 @@ def loss_onset(element: str, name: str) -> float:
 
 
 def separation(element: str) -> float:
-    """Return the L2 − L3 separation (eV).
+    """Return the distance (eV) of an element's two white lines: L2 − L3, or M4 − M5, as compounds show it.
 
     Examples
     --------
     >>> [round(separation(e), 1) for e in ("Mn", "Fe", "Co", "Ni", "Cu")]
     [11.2, 13.1, 15.1, 17.3, 19.6]
+    >>> [round(separation(e), 1) for e in ("Ba", "La", "Ce")]
+    [15.2, 17.0, 18.6]
     """
-    return edge(element, "L2").energy - edge(element, "L3").energy
+    first, second = LINE_PAIRS[element]
+    if element in LINE_SEPARATIONS:
+        return LINE_SEPARATIONS[element]
+    return edge(element, second).energy - edge(element, first).energy
 
 
 def near(energy: float, tolerance: float, names: tuple[str, ...] = ("K", "L3")) -> list[Edge]:

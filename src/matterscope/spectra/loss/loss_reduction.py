@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call
 from matterscope.core.errors import DataError
 from matterscope.core.estimates import Estimate, InputRef, Quantity, gaussian, refused
-from matterscope.spectra.loss.cross_sections import SYSTEMATIC, composition, partial_cross_section
 from matterscope.spectra.loss.energy_loss import (
     PowerLaw,
     ZeroLoss,
@@ -29,7 +28,14 @@ from matterscope.spectra.loss.energy_loss import (
 )
 from matterscope.spectra.loss.loss_pictures import axis_picture, edges_picture, zero_loss_picture
 from matterscope.spectra.loss.plural_scattering import fourier_ratio
-from matterscope.spectra.loss.recalibration import Axis, Interpretation, fit_axis, interpret
+from matterscope.spectra.loss.quantification import add_composition
+from matterscope.spectra.loss.recalibration import (
+    LINE_RATIOS,
+    Axis,
+    Interpretation,
+    fit_axis,
+    interpret,
+)
 from matterscope.spectra.settings import ReduceSettings
 
 Array = NDArray[np.float64]
@@ -38,9 +44,12 @@ REFERENCES = [
     "Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed., Springer (2011)",
     "Elam, Ravel and Sidebottom, Radiat. Phys. Chem. 63, 121 (2002)",
 ]
-LOOK_ALIKES = {"Co": "Co L2,3 and Ba M4,5 (781, 796 eV)", "Ni": "Ni L2,3 and La M4,5 (832, 849 eV)"}
+LOOK_ALIKES = {"Co": "Ba", "Ba": "Co"}
+"""Elements whose two lines fall on each other's: only the heights tell them."""
 TOLERATED = 5.0
 """An axis off by more than this (eV) is flagged."""
+FALLING = 0.8
+"""Over a window with an edge, energy-loss counts end below this share of where they begin."""
 TERMS = {"shift": 1, "linear": 2, "quadratic": 3}
 
 
@@ -62,8 +71,9 @@ class Reduced:
 def is_energy_loss(spectrum: xr.Dataset) -> bool:
     """Return whether a spectrum is one of electron energy loss rather than of X-ray absorption.
 
-    Asked in this order: what the file says of its signal, an axis that crosses zero, and counts over
-    a soft axis without any X-ray metadata.
+    Asked in this order: what the file says of its signal, an axis that crosses zero, X-ray metadata, and
+    on a soft axis (below 3 keV): counts in a microscope's format or over more than 150 eV, or counts that
+    fall as losses do.
     """
     signal = str(spectrum.attrs.get("signal", "")).upper()
     if signal:
@@ -71,9 +81,20 @@ def is_energy_loss(spectrum: xr.Dataset) -> bool:
     energy = spectrum["energy"].values
     if energy[0] < 0 < energy[-1]:
         return True
-    unknown = not spectrum.attrs.get("element") and not spectrum.attrs.get("edge")
-    soft = energy[-1] < 3000 and energy[-1] - energy[0] > 150
-    return bool(soft and unknown and spectrum["mu"].attrs["units"] == "counts")
+    if spectrum.attrs.get("element") or spectrum.attrs.get("edge") or energy[-1] >= 3000:
+        return False
+    mu = spectrum["mu"]
+    microscope = "EMSA" in str((spectrum.attrs.get("vendor") or {}).get("FORMAT", "")).upper()
+    if mu.attrs["units"] == "counts" and (microscope or energy[-1] - energy[0] > 150):
+        return True
+    return _falls(np.asarray(mu.values[(0,) * (mu.ndim - 1)], float))
+
+
+def _falls(counts: Array) -> bool:
+    """Return whether values as large as counts fall from one end to the other, as no absorption does."""
+    tenth = max(3, counts.size // 10)
+    first, last = np.median(counts[:tenth]), np.median(counts[-tenth:])
+    return bool(last > 20 and last < FALLING * first)
 
 
 def reduce_energy_loss(
@@ -115,7 +136,7 @@ def reduce_energy_loss(
     if zero is None:
         _core_edges(estimate, state, settings, call)
         if "edges" in estimate.tables:
-            _composition(estimate, spectrum, settings)
+            add_composition(estimate, spectrum, settings)
         if low_loss is not None:
             _remove_plural(estimate, state, low_loss)
     _hidden_lithium(estimate, state)
@@ -330,15 +351,21 @@ def _axis_quantities(
 
 
 def _look_alikes(estimate: Estimate, found: Interpretation, settings: ReduceSettings) -> None:
-    """Say which M4,5 edges, absent from the readings, stand where a named L2,3 pair does."""
-    named = {e.label.split()[0] for e in found.edges}
-    twins = [text for metal, text in LOOK_ALIKES.items() if metal in named]
-    if twins and not settings.elements:
-        estimate.flag(
-            "look_alike",
-            f"{' and '.join(twins)} cannot be told apart by position and separation",
-            "M4,5 lines are nearly equally strong, L3 is about twice L2; --elements states what can be present",
-        )
+    """Flag a named pair whose heights lie between those of two elements with lines at the same energies."""
+    for edge in found.edges:
+        twin = LOOK_ALIKES.get(edge.element)
+        if twin is None or edge.second is None or (settings.elements and twin not in settings.elements):  # fmt: skip
+            continue
+        seen = float(np.log(found.peaks[edge.first].height / found.peaks[edge.second].height))
+        own, other = (float(np.log(LINE_RATIOS[e])) for e in (edge.element, twin))
+        share = (seen - own) / (other - own)
+        if share > 0.3:
+            estimate.flag(
+                "look_alike",
+                f"the lines of {edge.element} and {twin} coincide, and their heights ({np.exp(seen):.1f} to 1) lie between "
+                f"those of {edge.element} ({np.exp(own):.1f}) and {twin} ({np.exp(other):.1f}): both may be present",
+                "state what can be present with --elements, or look at another edge of either element",
+            )
 
 
 def _edge_table(
@@ -408,46 +435,6 @@ def _above(
         state.energy >= window[0], background(np.maximum(state.energy, 1.0)), state.counts
     )
     return float(counts), float(np.sqrt(variance)), curve
-
-
-def _composition(estimate: Estimate, spectrum: xr.Dataset, settings: ReduceSettings) -> None:
-    table = estimate.tables["edges"]
-    beam = settings.beam_energy or float(spectrum.attrs.get("beam_energy_kev", 0.0))
-    angle = settings.collection_angle
-    good = table[(table["counts"] > 3 * table["counts_sigma"]) & table["counts_sigma"].notna()]
-    if not angle or not beam or len(good) < 2:
-        if len(good) > 1:
-            estimate.flag(
-                "no_composition",
-                "a composition needs the collection angle, and files rarely record the true one",
-                "--collection-angle MRAD",
-            )
-        return
-    elements, shells = zip(*(label.split() for label in good["edge"]), strict=True)
-    sections = np.array(
-        [
-            partial_cross_section(
-                e, s, beam_energy_kev=beam, collection_mrad=angle, window=settings.signal_width
-            )
-            for e, s in zip(elements, shells, strict=True)
-        ]
-    )
-    systematic = np.array([SYSTEMATIC[s] for s in shells])
-    variance = good["counts_sigma"].to_numpy(float) ** 2
-    found = composition(tuple(elements), good["counts"].to_numpy(float), variance, sections, systematic)  # fmt: skip
-    estimate.tables["composition"] = pd.DataFrame(
-        {
-            "element": elements,
-            "fraction": found.fractions,
-            "fraction_sigma": found.sigma,
-            "cross_section_barn": sections,
-        }
-    )
-    estimate.flag(
-        "hydrogenic",
-        "the fractions rest on hydrogenic cross-sections: 10 % (K) and 20 % (L, without white lines) systematic error are included",
-        "measure a standard of known composition for better",
-    )
 
 
 def _remove_plural(estimate: Estimate, state: Reduced, low_loss: xr.Dataset) -> None:

@@ -2,7 +2,7 @@
 
 In: a raw spectrum (energy in eV, counts). Out: named edges with probabilities, and the axis
 E_true = E + c0 + c1 u + c2 u², u = (E − E_mid)/300 eV, with its covariance.
-The L2 − L3 separation names a 3d element where its position cannot; the order of the edges does the rest.
+Distance and heights of two white lines name an element where its position cannot; the order of the edges does the rest.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from matterscope.core.errors import DataError
-from matterscope.physics.edges import WHITE_LINES, loss_onset, separation
+from matterscope.physics.edges import LINE_PAIRS, loss_onset, separation
+from matterscope.spectra.loss.peaks import Peak, find_peaks
 
 Array = NDArray[np.float64]
 
@@ -31,41 +31,41 @@ DELAYED_SPREAD = 4.0
 SEPARATION_SPREAD = 0.4
 """Multiplet effects on the distance of the two white lines, eV."""
 SINGLE_EDGES = (
-    *((element, "K") for element in ("B", "C", "N", "O", "F")),
+    *((element, "K") for element in ("B", "C", "N", "O", "F", "Na", "Mg", "Al", "Si")),
     *((element, "L3") for element in ("Al", "Si", "P", "S")),
 )
 """Edges without a resolved pair of white lines: nothing but their place tells them."""
+COMMON = {"O": 0.5, "C": 0.3, "N": 0.1, "F": 0.1}
+"""Share of specimens that hold a light element, before anything was seen; a metal: one of all readings."""
+STATED = 0.5
+"""The same for an element that the user says can be present."""
+READINGS = len(SINGLE_EDGES) + len(LINE_PAIRS)
+LINE_RATIOS = {
+    "Ca": 0.8, "Sc": 0.8, "Ti": 0.8, "V": 1.1, "Cr": 1.6,
+    "Mn": 3.5, "Fe": 4.3, "Co": 3.8, "Ni": 3.7, "Cu": 3.8,
+    "Ba": 0.85, "La": 0.8, "Ce": 0.95, "Pr": 1.15, "Nd": 1.4, "Sm": 1.9, "Eu": 2.3, "Gd": 2.8,
+}  # fmt: skip
+"""Height of the first white line over the second. Mn to Cu: the package's own multiplets of the
+common ions, seen like a measured line; Ca to Cr: 3d⁰ to 3d³ (Leapman, Grunes and Fejes, Phys. Rev. B
+26, 614 (1982)); M5 over M4 from the strengths of Thole et al., Phys. Rev. B 32, 5107 (1985)."""
+RATIO_SPREAD = 0.45
+"""Of its logarithm: charge, spin state and crystal field move it by half as much again."""
+RATIO_RANGE = (0.4, 10.0)
+SHARED = 5.0
+"""One maximum can be the second line of an edge and the first of the next when the table has them
+this close (eV): La M4 and Ni L3."""
 STRUCTURE = 40.0
 """Near-edge maxima of a single edge are expected up to this far (eV) above the first."""
+SECOND = (5.0, 15.0)
+"""The next maximum of a K edge lies this far (eV) above the first: π* and σ*, or mixed with 3d and not."""
+UNRESOLVED = 5.0
+"""White lines closer than this (eV) may be one maximum: Ca, Sc."""
 CLUTTER_CAP = 8.0
 FAINT = 1.5
 """Significance at which a maximum may still be the weaker of two white lines."""
 PRE_EDGE = 15.0
 """An edge needs this much spectrum (eV) before it; detectors roll on at their first channels."""
 BEAM = 80
-
-
-@dataclass(frozen=True)
-class Peak:
-    """A maximum above the smooth course of the spectrum.
-
-    Parameters
-    ----------
-    position, onset : float, eV
-        Maximum, and steepest rise before it, on the axis as recorded.
-    height : float, counts
-        Above the smooth course.
-    significance : float
-        Height over its own noise.
-    sigma : float, eV
-        Standard uncertainty of position and onset.
-    """
-
-    position: float
-    onset: float
-    height: float
-    significance: float
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -158,71 +158,6 @@ def basis(u: Array, terms: int) -> Array:
     return np.stack([u**k for k in range(terms)], axis=-1)
 
 
-# --- peaks ------------------------------------------------------------------------------------
-
-
-def find_peaks(
-    energy: Array, counts: Array, *, threshold: float = 4.5, most: int = 64
-) -> list[Peak]:
-    """Return the significant maxima of a spectrum, ascending in energy.
-
-    The spectrum smoothed by 1 eV minus the spectrum smoothed by 4 eV is compared with its own robust
-    spread, scaled by √counts as counting noise demands.
-
-    Parameters
-    ----------
-    energy : array of shape (n,), eV
-        Evenly spaced or nearly so.
-    counts : array of shape (n,), counts
-        Raw spectrum, background included.
-    threshold : float
-        Least significance.
-    most : int
-        At most this many, the most significant ones.
-    """
-    step = float(np.median(np.diff(energy)))
-    narrow = gaussian_filter1d(counts, 1.0 / step)
-    response = narrow - gaussian_filter1d(counts, 4.0 / step)
-    scale = np.sqrt(np.maximum(gaussian_filter1d(counts, 8.0 / step), 1e-12 * np.abs(counts).max()))
-    relative = response / scale
-    edge = int(8.0 / step)
-    inner = relative[edge:-edge] if relative.size > 4 * edge else relative
-    noise = 1.4826 * float(np.median(np.abs(inner - np.median(inner))))
-    if noise <= 0:
-        return []
-    score = relative / noise
-    tops = np.flatnonzero((score[1:-1] > score[:-2]) & (score[1:-1] >= score[2:])) + 1
-    maxima = [int(i) for i in tops if score[i] > threshold and edge < i < energy.size - edge]
-    maxima = sorted(sorted(maxima, key=lambda i: -score[i])[:most])
-    slope = np.gradient(narrow, energy)
-    return [_peak(energy, narrow, slope, i, float(response[i]), float(score[i])) for i in maxima]
-
-
-def _peak(
-    energy: Array, smooth: Array, slope: Array, near: int, height: float, significance: float
-) -> Peak:
-    step = energy[1] - energy[0]
-    reach = max(int(2.0 / step), 1)
-    low, high = max(near - reach, 1), min(near + reach + 1, energy.size - 1)
-    top = low + int(np.argmax(smooth[low:high]))
-    back = max(top - int(7.0 / step), 0)
-    steepest = back + int(np.argmax(slope[back : top + 1]))
-    # a centroid of a line of about 2.5 eV width is known to width/significance, never below 0.15 eV
-    sigma = float(np.hypot(2.5 / significance, 0.15))
-    return Peak(
-        _vertex(energy, smooth, top), _vertex(energy, slope, steepest), height, significance, sigma
-    )
-
-
-def _vertex(x: Array, y: Array, i: int) -> float:
-    """Return the vertex of the parabola through three points around index `i`."""
-    if not 0 < i < x.size - 1:
-        return float(x[i])
-    curvature = y[i - 1] - 2 * y[i] + y[i + 1]
-    shift = 0.5 * (y[i - 1] - y[i + 1]) / curvature if curvature < 0 else 0.0
-    return float(x[i] + np.clip(shift, -1, 1) * (x[i + 1] - x[i]))
-
-
 # --- interpretations --------------------------------------------------------------------------
 
 
@@ -242,7 +177,7 @@ def interpret(
     counts : array of shape (n,), counts
         As recorded; background included.
     elements : sequence of str
-        Restricts the elements; empty allows all of the table of light K and 3d L edges.
+        Restricts the elements; empty allows all light K, 3d L and rare-earth M edges.
     threshold : float
         Least significance of a peak.
     """
@@ -253,8 +188,8 @@ def interpret(
             expected="at least 64 finite points",
         )
     peaks = find_peaks(energy, counts, threshold=min(FAINT, threshold))
-    frame = _Frame(peaks, float(energy[0]), float(energy[-1]), threshold)
-    candidates = _candidates(frame, tuple(elements))
+    frame = _Frame(peaks, float(energy[0]), float(energy[-1]), threshold, frozenset(elements))
+    candidates = _candidates(frame)
     scored = _search(frame, candidates)
     if not scored or not scored[0][1]:
         return Interpretation(peaks)
@@ -295,11 +230,25 @@ class _Frame:
     low: float
     high: float
     threshold: float
+    stated: frozenset[str] = frozenset()
+    """Elements that can be present; empty: all."""
+
+    def allows(self, element: str) -> bool:
+        return not self.stated or element in self.stated
+
+    def prior(self, element: str) -> float:
+        """Return the log of the probability that an element is present, before anything was seen."""
+        share = STATED if self.stated else COMMON.get(element, 1 / READINGS)
+        return float(np.log(share))
 
     def opens(self, index: int) -> bool:
         """Return whether this peak can be the first of an edge."""
         peak = self.peaks[index]
         return peak.significance >= self.threshold and peak.onset - self.low >= PRE_EDGE
+
+    def ends_before(self, index: int, gap: float) -> bool:
+        """Return whether a line `gap` (eV) above this peak would lie beyond the spectrum."""
+        return self.peaks[index].position + 1.2 * gap > self.high - 8.0
 
     def rarity(self, index: int) -> float:
         """Return the log of the mean distance (eV) between peaks at least as strong as this one."""
@@ -315,38 +264,42 @@ class _Frame:
         return self.high - self.low
 
 
-def _candidates(frame: _Frame, elements: tuple[str, ...]) -> list[NamedEdge]:
+def _candidates(frame: _Frame) -> list[NamedEdge]:
     found: list[NamedEdge] = []
     reach = 3.5 * float(np.hypot(AXIS_PRIOR[0], AXIS_PRIOR[1] * frame.span / 2 / SPAN))
     for element, name in SINGLE_EDGES:
         reference = loss_onset(element, name)
-        if not elements or element in elements:
+        if frame.allows(element):
             found += [
                 NamedEdge(element, name, i, None, reference, None)
                 for i, p in enumerate(frame.peaks)
                 if frame.opens(i) and abs(p.onset - reference) < reach
             ]
-    for element in WHITE_LINES:
-        if not elements or element in elements:
+    for element in LINE_PAIRS:
+        if frame.allows(element):
             found += _white_lines(frame, element, reach)
     return sorted(found, key=lambda e: e.reference)
 
 
 def _white_lines(frame: _Frame, element: str, reach: float) -> list[NamedEdge]:
-    reference, gap = loss_onset(element, "L3"), separation(element)
-    found = []
+    name, gap = LINE_PAIRS[element][0], separation(element)
+    reference, found = loss_onset(element, name), []
     for i, first in enumerate(frame.peaks):
         if not frame.opens(i) or abs(first.onset - reference) > reach:
             continue
         for j in range(i + 1, len(frame.peaks)):
             second = frame.peaks[j]
-            stretch = (second.position - first.position) / gap
+            miss = abs(second.position - first.position - gap)
             ratio = first.height / second.height
-            if 0.8 < stretch < 1.2 and 0.4 < ratio < 10:
-                found.append(NamedEdge(element, "L3", i, j, reference, gap))
-        # the weaker line may drown; the stronger the first, the less likely
-        expected = first.significance / 3
-        found.append(NamedEdge(element, "L3", i, None, reference, None, penalty=expected))
+            if (
+                miss < max(0.2 * gap, 4 * SEPARATION_SPREAD)
+                and RATIO_RANGE[0] < ratio < RATIO_RANGE[1]
+            ):
+                found.append(NamedEdge(element, name, i, j, reference, gap))
+        # the second line may drown; the stronger it should be, the less likely
+        unseen = gap < UNRESOLVED or frame.ends_before(i, gap)
+        expected = 0.0 if unseen else first.significance / LINE_RATIOS[element]
+        found.append(NamedEdge(element, name, i, None, reference, None, penalty=expected))
     return found
 
 
@@ -381,7 +334,13 @@ def _extends(frame: _Frame, edges: tuple[NamedEdge, ...], edge: NamedEdge) -> bo
     start = frame.peaks[last.first].position
     # on any sane axis distances are kept within a third
     gap = frame.peaks[edge.first].position - start
-    return edge.first > taken and 0.6 < gap / (edge.reference - last.reference) < 1.5
+    free = edge.first > taken or (edge.first == last.second and _coincide(last, edge))
+    return free and 0.6 < gap / (edge.reference - last.reference) < 1.5
+
+
+def _coincide(lower: NamedEdge, upper: NamedEdge) -> bool:
+    """Return whether the second line of an edge and the first of the next are one maximum."""
+    return abs(lower.reference + separation(lower.element) - upper.reference) < SHARED
 
 
 def _evidence(frame: _Frame, edges: tuple[NamedEdge, ...]) -> float:
@@ -398,14 +357,47 @@ def _evidence(frame: _Frame, edges: tuple[NamedEdge, ...]) -> float:
     _, logdet = np.linalg.slogdet(covariance)
     chi2 = float(values @ np.linalg.solve(covariance, values))
     likelihood = -0.5 * (chi2 + logdet + values.size * np.log(2 * np.pi))
-    # against peaks as strong that fall anywhere in the window, and for one of about 15 edges each
+    used = {k for e in edges for k in (e.first, e.second) if k is not None}
+    # against peaks as strong that fall anywhere in the window
     return float(
         likelihood
-        + sum(frame.rarity(k) for e in edges for k in (e.first, e.second) if k is not None)
-        - len(edges) * float(np.log(15.0))
+        + sum(frame.rarity(k) for k in used)
+        + _heights(frame, edges)
+        + _near_edges(frame, edges, used)
+        + sum(frame.prior(e.element) for e in edges)
         - sum(e.penalty for e in edges)
         - clutter
     )
+
+
+def _heights(frame: _Frame, edges: tuple[NamedEdge, ...]) -> float:
+    """Return the evidence of the heights of all pairs: their logarithm against one drawn evenly."""
+    shared = {e.first for e in edges} & {e.second for e in edges}
+    total = 0.0
+    for edge in edges:
+        if edge.second is None or shared & {edge.first, edge.second}:
+            continue  # a maximum that two edges share tells neither's height
+        first, second = frame.peaks[edge.first], frame.peaks[edge.second]
+        spread = float(np.hypot(RATIO_SPREAD, 1 / second.significance))
+        apart = float(np.log(first.height / second.height / LINE_RATIOS[edge.element])) / spread
+        even = float(np.log(RATIO_RANGE[1] / RATIO_RANGE[0]))
+        total += -0.5 * apart**2 - float(np.log(spread * np.sqrt(2 * np.pi) / even))
+    return total
+
+
+def _near_edges(frame: _Frame, edges: tuple[NamedEdge, ...], used: set[int]) -> float:
+    """Return the evidence of second maxima where K edges of light elements have them."""
+    total = 0.0
+    even = float(np.log(SECOND[1] - SECOND[0]))
+    for edge in edges:
+        start = frame.peaks[edge.first].position
+        gains = [
+            frame.rarity(k) - even
+            for k, p in enumerate(frame.peaks)
+            if k not in used and edge.name == "K" and SECOND[0] < p.position - start < SECOND[1]
+        ]
+        total += max([0.0, *gains])
+    return total
 
 
 def _explained(frame: _Frame, edges: tuple[NamedEdge, ...]) -> set[int]:
@@ -415,7 +407,8 @@ def _explained(frame: _Frame, edges: tuple[NamedEdge, ...]) -> set[int]:
         if edge.second is not None:
             explained.add(edge.second)
         start = frame.peaks[edge.first].position
-        reach = STRUCTURE if (edge.element, edge.name) in SINGLE_EDGES else 0.0
+        close = edge.element in LINE_PAIRS and separation(edge.element) < UNRESOLVED
+        reach = STRUCTURE if edge.element not in LINE_PAIRS else 2 * UNRESOLVED * close
         explained |= {k for k, p in enumerate(frame.peaks) if start < p.position <= start + reach}
     return explained
 
@@ -425,19 +418,23 @@ def _equations(
 ) -> tuple[Array, Array, Array]:
     """Return rows, values (eV) and variances (eV²) of the linear equations of the axis."""
     rows, values, variances = [], [], []
+    shared = {e.first for e in edges} & {e.second for e in edges}
     for edge in edges:
         first = peaks[edge.first]
-        slow = edge.name == "L3" and edge.element not in WHITE_LINES
+        slow = edge.name == "L3" and edge.element not in LINE_PAIRS
         spread = DELAYED_SPREAD if slow else ONSET_SPREAD
         rows.append(basis(np.array((first.onset - middle) / SPAN), 3))
         values.append(edge.reference - first.onset)
-        variances.append(first.sigma**2 + spread**2)
+        # a maximum of two lines lies between them
+        blurred = (0.5 * SHARED) ** 2 if edge.first in shared else 0.0
+        variances.append(first.sigma**2 + spread**2 + blurred)
         if edge.second is not None and edge.separation is not None:
             second = peaks[edge.second]
             here = basis(np.array((first.position - middle) / SPAN), 3)
             rows.append(basis(np.array((second.position - middle) / SPAN), 3) - here)
             values.append(edge.separation - (second.position - first.position))
-            variances.append(first.sigma**2 + second.sigma**2 + SEPARATION_SPREAD**2)
+            blurred += (0.5 * SHARED) ** 2 if edge.second in shared else 0.0
+            variances.append(first.sigma**2 + second.sigma**2 + SEPARATION_SPREAD**2 + blurred)
     return np.array(rows), np.array(values), np.array(variances)
 
 

@@ -224,7 +224,7 @@ def _elements(block: Array, plan: _Plan, settings: MapSettings) -> dict[str, Arr
         sigma = np.sqrt(variance)
         maps[f"counts.{name}"], maps[f"counts.{name}_sigma"] = counts, sigma
         maps[f"background_exponent.{name}"] = background.exponent
-        if edge.name == "L3" and edge.separation is not None:
+        if edge.separation is not None:
             maps |= _white_lines(block, plan, edge, onset, background, settings)
     # a pixel in which no edge reaches three standard errors gives no answer
     strongest = [
@@ -245,7 +245,7 @@ def _white_lines(
     background: Any,
     settings: MapSettings,
 ) -> dict[str, Array]:
-    """Return L3/(L3 + L2), which follows the number of 3d electrons, and its error."""
+    """Return the first white line over both, which follows the number of d or f electrons, and its error."""
     gap = separation(edge.element)
     half = 0.5 * gap
     first, var_first = edge_signal(plan.energy, block, background, (onset - 2.0, onset - 2.0 + half * 1.2))  # fmt: skip
