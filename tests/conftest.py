@@ -11,6 +11,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def models_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep models that tests train out of the user's own folder."""
+    os.environ["MATTERSCOPE_MODELS"] = str(tmp_path_factory.mktemp("models"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real public data; a missing file in it is a failure, a missing folder a skip."""

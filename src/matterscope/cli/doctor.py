@@ -15,6 +15,7 @@ def doctor() -> int:
 
     from matterscope import __version__
     from matterscope.core.errors import EXTRA_OF_PACKAGE
+    from matterscope.core.models import models_folder
     from matterscope.runs.store import default_root
 
     print(f"matterscope {__version__} · Python {platform.python_version()} · {platform.platform()}")
@@ -28,6 +29,7 @@ def doctor() -> int:
         else "NOT writable: set MATTERSCOPE_RUNS or give --store"
     )
     print(f"run store {root} · {writable} · {shutil.disk_usage(place).free / 1e9:.0f} GB free")
+    print(f"trained models {models_folder()}")
     print(f"data folder {os.environ.get('MATTERSCOPE_DATA', 'not set (MATTERSCOPE_DATA)')}")
     for name in ("numpy", "scipy", "pandas", "xarray", "scikit-learn", "numba", "iminuit"):
         try:

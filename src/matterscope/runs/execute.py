@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from matterscope.core.calls import Call, Input, Mapper, Progress, Unit, silent
 from matterscope.core.errors import ConfigError, DataError, MatterscopeError
 from matterscope.core.estimates import LEVELS, Estimate
 from matterscope.core.files import canonical_json, write_json
+from matterscope.core.models import keep_models
 from matterscope.core.settings import Settings, validate
 from matterscope.core.verbs import as_input
 from matterscope.runs import records
@@ -278,12 +280,25 @@ def _compute(folder: RunFolder, job: Job, progress: Progress) -> Run:
     write_json(folder.folder / "estimates.json", entries)
     write_json(folder.folder / "failures.json", missed)
     folder.log(seconds=round(time.monotonic() - started, 3), estimates=len(entries))
+    _keep_models(folder, entries)
     if options.report:
         from matterscope.runs.report import render
 
         render(folder.folder)
     folder.finish(digest, f"{len(entries)} answered, {len(missed) + len(failures)} not read")
     return Run(folder.id, folder.folder, digest, entries, failures + missed)
+
+
+def _keep_models(folder: RunFolder, entries: list[dict[str, Any]]) -> None:
+    """Keep what was trained where it outlives the run; the run still holds it when that folder is closed."""
+    try:
+        kept = keep_models(entries, folder.folder / "artifacts")
+    except OSError as error:
+        folder.log(models_not_kept=str(error))
+        sys.stderr.write(f"the model stays in {folder.folder / 'artifacts'} only: {error}\n")
+    else:
+        if kept:
+            folder.log(models_kept=kept)
 
 
 def _answer(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.errors import ModelError
 from matterscope.core.files import sha256_of, write_bytes, write_json
+from matterscope.core.models import model_file
 from matterscope.scattering.disks import EQUAL_LAWS
 from matterscope.scattering.features import describe_pattern
 from matterscope.scattering.solution import Opinion, Solution
@@ -159,7 +160,8 @@ def opinions(solution: Solution, model: str = "") -> list[Opinion]:
         solution.inversion.centre if found_centre and solution.inversion else solution.task.centre
     )
     if model:
-        chosen = [(Path(model).stem, load_classifier(Path(model)))]
+        path = model_file(model)
+        chosen = [(path.stem, load_classifier(path))]
     else:
         equal = solution.task.equal
         name = SHIPPED[0] if equal else SHIPPED[1]

@@ -5,12 +5,10 @@ In: the inputs of a verb and its `model` setting. Out: a fitted model, where it 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from matterscope.core.calls import Call, Input
-from matterscope.core.errors import ConfigError, ModelError
+from matterscope.core.errors import ConfigError
 from matterscope.core.files import sha256_of
+from matterscope.core.models import model_file
 from matterscope.materials.alloys.models import AlloyModel
 from matterscope.materials.alloys.persistence import load_model
 from matterscope.materials.alloys.training import fit_all, reading_notes, training_table
@@ -24,7 +22,7 @@ def model_for(
 ) -> tuple[AlloyModel, dict[str, str], list[Note]]:
     """Return the model, its source, and notes to be flagged."""
     if settings.model:
-        path = model_path(settings.model)
+        path = model_file(settings.model)
         digest = sha256_of(path)
         return load_model(path), {"source": path.name, "sha256": digest, "name": f"alloys@{digest[:8]}"}, []  # fmt: skip
     if not inputs:
@@ -45,25 +43,3 @@ def model_for(
         "materials train scores it on left-out rows and keeps it for --model",
     )
     return model, source, [note, *reading_notes(table)]
-
-
-def model_path(name: str) -> Path:
-    """Return the file of a model: a path, or NAME@SHA8 in the user's model folder."""
-    given = Path(name)
-    if given.is_file():
-        return given
-    candidates: list[Any] = []
-    if "@" in name:
-        from platformdirs import user_data_path
-
-        folder = user_data_path("matterscope") / "models"
-        candidates = [folder / f"{name}.npz", folder / f"{name.partition('@')[0]}.npz"]
-    for candidate in candidates:
-        if candidate.is_file():
-            return Path(candidate)
-    raise ModelError(
-        "there is no such model",
-        got=name,
-        expected="a file written by materials train, or NAME@SHA8",
-        hint="matterscope materials train TABLE --out FOLDER writes FOLDER/artifacts/alloys.npz",
-    )

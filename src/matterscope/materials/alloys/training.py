@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Quantity
+from matterscope.materials.alloys.compositions import SITES
 from matterscope.materials.alloys.fidelity import cheap_partners
 from matterscope.materials.alloys.models import AlloyModel
+from matterscope.materials.alloys.newcomers import new_rows
 from matterscope.materials.alloys.persistence import save_model
 from matterscope.materials.alloys.pictures import calibration_picture, parity_picture
 from matterscope.materials.alloys.process import take
@@ -163,10 +165,11 @@ def fit_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     held, name = item["held"], item["name"]
     targets = {name: values[~held]} | {n: v[~held] for n, v in item.get("cheap", {}).items()}
     model = AlloyModel(item["species"], take(fractions, ~held), targets, seed=item["seed"])
-    stack = model.models[name] = model.fit_target(name)
-    model.targets = {name: targets[name]}
     held = held & np.isfinite(values)
     asked = take(fractions, held)
+    new = any(new_rows(site, model.fractions, asked).any() for site in SITES)
+    stack = model.models[name] = model.fit_target(name, newcomers=new)
+    model.targets = {name: targets[name]}
     value, sigma = model.predict_target(name, asked)
     return {
         "value": value,

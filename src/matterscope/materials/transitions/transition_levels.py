@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, DataError, ReadError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
+from matterscope.core.models import model_file
 from matterscope.core.pictures import Picture
 from matterscope.io.tables import Column, read_table
 from matterscope.materials.defects.formation_energies import (
@@ -63,7 +64,9 @@ ASKED = (
 def find_levels(inputs: list[Input], settings: LevelsSettings, call: Call) -> list[Estimate]:
     """Predict or correct levels; tables that hold levels of low fidelity are corrected."""
     answers: list[Estimate] = []
-    load = cache(lambda: Trained(*load_levels(Path(settings.model) if settings.model else None)))
+    load = cache(
+        lambda: Trained(*load_levels(model_file(settings.model) if settings.model else None))
+    )
     if not inputs:
         asked, known = _asked_by_options(settings, load)
         return _predict(load(), (asked, known), InputRef("options"), settings, call)

@@ -14,6 +14,7 @@ from typing import Any
 
 from matterscope.core.errors import ModelError
 from matterscope.core.files import sha256_of
+from matterscope.core.models import model_file
 from matterscope.learn.persist import Arrays, load_model
 
 PREDICTORS: dict[str, str] = {
@@ -84,7 +85,7 @@ def choose(element: str, edge: str, given: str = "") -> Model:
     wanted = f"{element}:{edge}"
     known = {p.name.removesuffix(".model.npz"): p for p in shipped_models()}
     if given:
-        model = open_model(known.get(given, Path(given)))
+        model = open_model(known[given] if given in known else model_file(given))
         if wanted not in model.edges:
             raise ModelError(
                 f"the model '{model.name}' does not answer for {element} {edge}",

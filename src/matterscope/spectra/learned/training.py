@@ -239,6 +239,7 @@ def train_model(inputs: list[Input], settings: TrainSettings, call: Call) -> lis
         )
     estimate.diagnostics |= {
         "artifacts": [{"path": path.name, "sha256": digest}],
+        "model": f"{settings.name}@{digest[:8]}",
         "scores": scores,
         "card": {k: v for k, v in card.items() if k != "windows"},
     }
