@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from matterscope.core.calls import Call
+from matterscope.core.models import model_file
 from matterscope.materials.alloys.compositions import SITES, parse_formula
 from matterscope.materials.alloys.enumeration import space_of
-from matterscope.materials.alloys.model_choice import model_path
 from matterscope.materials.alloys.models import AlloyModel
 from matterscope.materials.alloys.persistence import save_model
 from matterscope.materials.alloys.spaces import PAPER_SPACE, Space
@@ -83,7 +83,7 @@ def suggested(rows: tuple[np.ndarray, ...], seed: int, kind: str) -> tuple[np.nd
         path = Path(folder) / "alloys.npz"
         save_model(learnt(rows, seed), path, "a law", "0")
         settings = SuggestSettings(
-            model=str(model_path(str(path))), method="batch", count=BATCH, acquisition=kind,
+            model=str(model_file(str(path))), method="batch", count=BATCH, acquisition=kind,
             objective=("max figure_of_merit",), rule=("decomposition<5",),
         )  # type: ignore[arg-type]  # fmt: skip
         (answer,) = suggest_compounds([], settings, Call(seed=seed, artifacts=Path(folder)))
