@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from matterscope import emitters
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.emitters.made.sources import Detection, simulate_site
 from matterscope.emitters.photons.dips import DipModel, after_flash
 from matterscope.emitters.photons.posterior import (
@@ -16,6 +17,8 @@ from matterscope.emitters.photons.posterior import (
     under,
     weigh_dip,
 )
+from matterscope.emitters.photons.verdicts import answer_purity
+from matterscope.emitters.settings import G2Settings
 from matterscope.physics.rates import ThreeLevels, bin_average
 
 EDGES = np.linspace(-100.0, 100.0, 401)
@@ -142,4 +145,44 @@ def test_a_long_stream_is_answered_by_the_fit() -> None:
     stream = simulate_site([1.0], 0.1, np.random.default_rng(5), rate=1e6, background_rate=1e4)
     answer = emitters.g2(stream, longest_lag=0.0)
     assert answer.diagnostics["mode"] == "continuous"
-    assert "single_probability" not in answer.quantities
+    assert answer["single_probability"].value > 0.95
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "signal", "word"),
+    [
+        (0.45, 0.02, 0.95, "antibunched"),  # two emitters of 2 : 1, or nearly
+        (0.10, 0.03, 0.95, "single"),
+        (0.62, 0.02, 0.95, "not single"),
+        (0.40, 0.10, 0.95, "cannot tell"),
+    ],
+)
+def test_a_dip_below_one_half_is_single_only_where_a_pair_is_unlikely(value, half, signal, word):
+    found = tuple(
+        Interval(level, value - k * half, value + k * half)
+        for level, k in ((0.68, 1.0), (0.9, 1.645), (0.95, 1.96))
+    )
+    estimate = Estimate("emitters g2", InputRef("made"))
+    answer_purity(
+        estimate, Quantity(value, "1", intervals=found), G2Settings(signal_fraction=signal)
+    )
+    assert estimate["verdict"].value == word
+    assert estimate.flagged("second-emitter") == (word in ("single", "antibunched"))
+
+
+def test_an_unequal_pair_with_a_deep_dip_is_not_called_single():
+    stream = simulate_site(
+        (1.0, 0.25),
+        1.0,
+        np.random.default_rng(12),
+        rate=3e5,
+        background_rate=1e4,
+        levels=ThreeLevels(2e7, 7e7),
+        detection=Detection(jitter=150e-12),
+    )
+    truth = 1 - (1 + 0.25**2) / 1.25**2
+    answer = emitters.g2(stream, signal_fraction=0.974, longest_lag=0.0)
+    band = answer["g2_zero"].interval(0.95)
+    assert band.low < truth < band.high < 0.5
+    assert answer["single_probability"].value < 0.95
+    assert answer["verdict"].value == "antibunched"

@@ -159,6 +159,19 @@ def test_strikes_of_twenty_sigma_are_found_and_jumping_lines_left(struck):
     assert groups[0] != groups[5] != groups[10]
 
 
+def test_dim_frames_of_one_line_are_one_group_and_strikes_on_two_pixels_go():
+    rng = np.random.default_rng(8)
+    expected = np.stack(
+        [expected_spectrum(AXIS, 2.0, 1e-5, 0.3, n, instrument=0.26) for n in [2000, 20000] * 4]
+    )
+    counts, _ = spectrum_frames(expected, rng)
+    for f in range(8):
+        counts[f, 100 + 40 * f : 102 + 40 * f] += [700, 450]
+    mask, groups, _ = find_cosmics(counts)
+    assert set(groups) == {0}
+    assert all(mask[f, 100 + 40 * f : 102 + 40 * f].any() for f in range(8))
+
+
 def test_clean_frames_lose_no_pixel(struck):
     clean, _, _ = struck
     mask, _, _ = find_cosmics(clean)

@@ -8,7 +8,7 @@ from __future__ import annotations
 QUANTITIES: dict[str, tuple[str, str]] = {
     "verdict": (
         "1",
-        "PASS, WARN or FAIL of a file; single, not single or cannot tell of an emitter",
+        "PASS, WARN or FAIL of a file; single, antibunched, not single or cannot tell of an emitter",
     ),
     "measurement_kind": ("1", "what a file holds, in words: kind and size of the measurement"),
     # spectra

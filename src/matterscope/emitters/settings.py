@@ -40,6 +40,13 @@ class G2Settings(Settings):
         le=10,
         advanced=True,
     )
+    brightness_scatter: float = option(
+        0.4,
+        "Standard deviation of the logarithm of their brightness; wide: unequal pairs are likelier.",
+        gt=0,
+        le=2,
+        advanced=True,
+    )
     window: float = option(500.0, "Half width of the window that is searched.", units="ns", gt=0)
     fit_window: float = option(200.0, "Half width of the window that is fitted.", units="ns", gt=0)
     bin_width: float = option(0.25, "Bin width of the fitted histogram.", units="ns", ge=0.05)
@@ -48,6 +55,13 @@ class G2Settings(Settings):
     )
     signal_fraction: float | None = option(
         None, "Share of the counts that come from the emitter.", gt=0, le=1
+    )
+    signal_fraction_error: float = option(
+        0.03,
+        "Standard error of that share, for the probability of a single emitter.",
+        ge=0,
+        le=0.3,
+        advanced=True,
     )
     bunching_terms: Literal["auto", "0", "1", "2"] = option(
         "auto", "Bunching exponentials in the model (two levels: 0, three levels: 1)."

@@ -8,6 +8,7 @@ a lone candidate must be sharper than the spectrometer can draw any line.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,16 @@ from scipy.special import erf
 Floats = NDArray[np.float64]
 CANDIDATE = 6.0
 """Heights above the local base, in standard deviations, from which a pixel is looked at."""
+LONE, PAIR, GROUP = 7.0, 4.0, 2.0
+"""Sharpness that a feature must show which no frame, one frame, or more like frames do not have."""
+BROAD = 1.8
+"""Widths of the response that such a feature of one frame must undercut; a lone one must undercut one."""
+JUMPED = (0.3, 1.2)
+"""Shares of the line's height between which a feature of one frame may be the line that jumped."""
+RESPONSE_ERROR = 0.25
+"""Share of a line's light in a neighbouring pixel by which the response may differ from a Gaussian."""
+DRIFT = 0.2
+"""Share of a line's light in a pixel by which it may differ from frame to frame."""
 NARROWEST = 1.3
 """Full width (pixels) of the narrowest line a spectrometer draws, where nothing better is known."""
 
@@ -29,9 +40,13 @@ class Noise:
     read: float
     gain: float = 1.0
 
+    def variance(self, counts: Floats) -> Floats:
+        """Return the variance at these counts."""
+        return np.asarray(self.read**2 + self.gain * np.maximum(counts - self.offset, 0.0))
+
     def sigma(self, counts: Floats) -> Floats:
         """Return the standard deviation at these counts."""
-        return np.sqrt(self.read**2 + self.gain * np.maximum(counts - self.offset, 0.0))
+        return np.sqrt(self.variance(counts))
 
 
 def estimate_noise(frames: Floats) -> Noise:
@@ -48,40 +63,92 @@ def group_frames(frames: Floats, noise: Noise, width: float = NARROWEST) -> NDAr
     """Return the group of each frame: its brightest line stands on the same pixel, the rest is alike.
 
     Features too sharp for a line do not count as one. Spectra are compared as arcsinh of their
-    significance, smoothed, so that a cosmic ray weighs little and noise less.
+    significance, smoothed, so that a cosmic ray weighs little and noise less; what noise takes from
+    the likeness of two dim frames is allowed for.
     """
     base = np.stack([median_filter(f, 101, mode="nearest") for f in frames])
-    floor = np.percentile(frames, 10, axis=1)[:, None]
-    shape = np.arcsinh(np.maximum(frames - floor, 0) / noise.sigma(base) / 3)
-    shape = gaussian_filter1d(shape, 2.0, axis=1)
-    shape = shape - shape.mean(axis=1, keepdims=True)
-    shape = shape / np.maximum(np.sqrt((shape**2).sum(axis=1)), 1e-12)[:, None]
-    lines = np.array(
-        [_line_pixel(f - b, noise.sigma(f), width) for f, b in zip(frames, base, strict=True)]
-    )
+    shapes = _Shapes.of(frames, noise.sigma(base))
+    lines = _line_pixels(frames, base, noise, width)
     groups = -np.ones(len(frames), np.int64)
-    for i in range(len(frames)):
+    # bright frames first: a dim one is like anything
+    for i in np.argsort(-shapes.power):
         for g in range(groups.max() + 1):
-            members = groups == g
-            near = np.abs(np.median(lines[members]) - lines[i]) <= 1.0
-            if near and (shape[members] @ shape[i]).mean() > 0.9:
+            members = np.flatnonzero(groups == g)
+            near = abs(np.median(lines[members]) - lines[i]) <= 1.0
+            if near and np.mean([shapes.alike(int(i), int(j)) for j in members]) > 0.5:
                 groups[i] = g
                 break
         else:
             groups[i] = groups.max() + 1
-    return groups
+    first = np.unique(groups, return_index=True)[1]
+    return np.argsort(np.argsort(first))[groups].astype(np.int64)
 
 
-def _line_pixel(above: Floats, sigma: Floats, width: float) -> float:
-    """Return the sub-pixel place of the brightest feature that is not too sharp for a line."""
-    middle = above[2:-2]
-    for i in np.argsort(-middle)[:40] + 2:
-        if above[i] < max(above[i - 1], above[i + 1]):
+LIKENESS, MARGIN = 0.97, 1.0
+"""Correlation of like frames once noise is allowed for, and standard deviations granted to it."""
+SMOOTHED = 2.0
+"""Pixels over which spectra are smoothed before they are compared."""
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """Smoothed arcsinh of the significance, mean 0; the power in it beyond noise, and the noise's."""
+
+    values: Floats
+    power: Floats
+    noise: Floats
+
+    @classmethod
+    def of(cls, frames: Floats, sigma: Floats) -> _Shapes:
+        floor = np.percentile(frames, 10, axis=1)[:, None]
+        level = np.maximum(frames - floor, 0) / sigma / 3
+        values = gaussian_filter1d(np.arcsinh(level), SMOOTHED, axis=1)
+        values = values - values.mean(axis=1, keepdims=True)
+        # a Gaussian filter leaves 1/(2√π·s) of white noise; arcsinh passes on d/dx of it
+        left = 1 / (2 * np.sqrt(np.pi) * SMOOTHED)
+        noise = (left / 9 / (1 + level**2)).sum(axis=1)
+        return cls(values, np.maximum((values**2).sum(axis=1) - noise, 0.0), noise)
+
+    def alike(self, i: int, j: int) -> bool:
+        """Return whether two frames correlate, or the noise alone keeps them from it."""
+        both = float(np.sqrt(self.power[i] * self.power[j]))
+        cells = self.values.shape[1] / (2 * np.sqrt(np.pi) * SMOOTHED)
+        error = np.sqrt(
+            (self.noise[i] * self.noise[j]) / cells
+            + (self.power[i] * self.noise[j] + self.power[j] * self.noise[i]) / cells
+        )
+        return float(self.values[i] @ self.values[j]) > LIKENESS * both - MARGIN * float(error)
+
+
+def _line_pixels(frames: Floats, base: Floats, noise: Noise, width: float) -> Floats:
+    """Return the sub-pixel place of each frame's line: its brightest feature that another frame shares.
+
+    Where none is shared, the brightest one that is not too sharp for a line.
+    """
+    seen = [_features(f, b, noise, width) for f, b in zip(frames, base, strict=True)]
+    places = np.empty(len(frames))
+    for f, found in enumerate(seen):
+        others = np.concatenate([s for g, s in enumerate(seen) if g != f] or [np.empty(0)])
+        shared = [p for p in found if np.abs(others - p).min(initial=np.inf) <= 1.0]
+        fallback = float(np.argmax(frames[f] - base[f]))
+        places[f] = shared[0] if shared else found[0] if found.size else fallback
+    return places
+
+
+def _features(frame: Floats, base: Floats, noise: Noise, width: float) -> Floats:
+    """Return the places of the brightest features that are not too sharp for a line, brightest first."""
+    above, dark = frame - base, noise.variance(base)
+    found: list[float] = []
+    for i in np.argsort(-above[2:-2])[:60] + 2:
+        if above[i] < max(above[i - 1], above[i + 1]) or above[i] < 4 * np.sqrt(dark[i]):
             continue
-        if _sharpness(above[i - 2 : i + 3], sigma[i - 2 : i + 3], width) < 16.0:
-            near = np.maximum(above[i - 1 : i + 2], 0)
-            return float(i + (near[2] - near[0]) / max(near.sum(), 1e-9))
-    return float(np.argmax(above))
+        near = slice(i - 2, i + 3)
+        if _sharpness(above[near], dark[near], noise.gain, width) < 16.0:
+            light = np.maximum(above[i - 1 : i + 2], 0)
+            found.append(float(i + (light[2] - light[0]) / max(light.sum(), 1e-9)))
+        if len(found) == 8:
+            break
+    return np.array(found)
 
 
 def merge_broad(frames: Floats, groups: NDArray[np.int64], noise: Noise) -> NDArray[np.int64]:
@@ -114,28 +181,40 @@ def _full_width(smooth: Floats, top: int) -> int:
     return right - left + 1
 
 
-def _sharpness(window: Floats, sigma: Floats, width: float) -> float:
-    """Return how far five pixels about a peak are too sharp for a line of this full width (pixels).
-
-    The least, over sub-pixel positions of the line, of the summed squared deficits of the
-    neighbours in standard deviations; three quarters of each expected neighbour are demanded only.
-    """
+@lru_cache(maxsize=32)
+def _line_profiles(width: float) -> Floats:
+    """Return five pixels of a line at 25 places within the middle one, shape (25, 5), each summing to about 1."""
     scale = np.sqrt(2) * width / 2.3548200450309493
     pixel = np.arange(-2, 4) - 0.5
-    least = np.inf
-    for shift in np.linspace(-0.6, 0.6, 25):
-        cumulative = 0.5 * (1 + erf((pixel - shift) / scale))
-        profile = np.diff(cumulative)
-        expected = 0.75 * window[2] * profile / profile[2]
-        error = np.sqrt(sigma**2 + (0.75 * sigma[2] * profile / profile[2]) ** 2)
-        deficit = np.maximum((expected - window) / error, 0)
-        least = min(least, float(deficit[[0, 1, 3, 4]] @ deficit[[0, 1, 3, 4]]))
-    return least
+    return np.diff(0.5 * (1 + erf((pixel - np.linspace(-0.6, 0.6, 25)[:, None]) / scale)), axis=1)
 
 
-def _local_base(frame: Floats, i: int) -> float:
-    near = np.concatenate([frame[max(i - 7, 0) : max(i - 2, 0)], frame[i + 3 : i + 8]])
-    return float(np.median(near)) if near.size else float(np.median(frame))
+def _sharpness(window: Floats, dark: Floats, gain: float, width: float) -> float:
+    """Return how far five pixels about a peak are too sharp for a line of this full width (pixels).
+
+    A line of free height is fitted at each sub-pixel place; what counts is the squared misfit in
+    standard deviations of a middle that is too high and of neighbours that are too low, the least
+    over all places. `dark` is the variance without the feature; the line brings its own counting
+    noise, and its response is trusted to `RESPONSE_ERROR`.
+    """
+    shape = _line_profiles(width)
+    height = np.maximum(window[2], 0.0) / shape[:, 2]
+    for _ in range(4):
+        model = height[:, None] * shape
+        error = np.where(np.arange(5) == 2, 0.0, RESPONSE_ERROR * model)
+        variance = dark + gain * model + error**2
+        height = np.maximum((window * shape / variance).sum(1) / (shape**2 / variance).sum(1), 0.0)
+    model = height[:, None] * shape
+    excess = (window - model) * np.where(np.arange(5) == 2, 1.0, -1.0)
+    return float((np.maximum(excess, 0.0) ** 2 / variance).sum(axis=1).min())
+
+
+def _local_base(frame: Floats, i: int) -> Floats:
+    """Return the five pixels about i of a straight base through the medians of both sides."""
+    left, right = frame[max(i - 7, 0) : max(i - 2, 0)], frame[i + 3 : i + 8]
+    sides = [float(np.median(s)) for s in (left, right) if s.size]
+    slope = (sides[-1] - sides[0]) / 10.0
+    return np.asarray(np.mean(sides) + slope * np.arange(-2, 3))
 
 
 def _candidates(frame: Floats, noise: Noise) -> list[int]:
@@ -146,10 +225,10 @@ def _candidates(frame: Floats, noise: Noise) -> list[int]:
     return [int(i) for i in found if 2 <= i < frame.size - 2]
 
 
-def _rest(frames: Floats, groups: NDArray[np.int64], f: int) -> Floats | None:
-    """Return what the other frames of the group say about frame f, or None if there are too few."""
+def _rest(frames: Floats, groups: NDArray[np.int64], f: int) -> tuple[Floats, int] | None:
+    """Return what the other frames of the group say about frame f and their number, or None."""
     others = np.flatnonzero((groups == groups[f]) & (np.arange(len(frames)) != f))
-    if others.size < 2:
+    if not others.size:
         return None
     middle = np.median(frames[others], axis=0)
     low = np.percentile(middle, 10)
@@ -157,29 +236,41 @@ def _rest(frames: Floats, groups: NDArray[np.int64], f: int) -> Floats | None:
     scale = np.median(
         (frames[f] - np.percentile(frames[f], 10))[bright] / np.maximum(middle - low, 1)[bright]
     )
-    return np.asarray(np.percentile(frames[f], 10) + scale * (middle - low))
+    return np.asarray(np.percentile(frames[f], 10) + scale * (middle - low)), others.size
 
 
 def _is_cosmic(
-    frames: Floats, f: int, i: int, noise: Noise, expected: Floats | None, width: float
+    frames: Floats,
+    f: int,
+    i: int,
+    noise: Noise,
+    rest: tuple[Floats, int] | None,
+    width: float,
 ) -> bool:
-    frame = frames[f]
+    frame, near = frames[f], slice(i - 2, i + 3)
     base = _local_base(frame, i)
-    if expected is not None:
+    if rest is not None:
         # the same line stands in the other frames: only what exceeds it can be a strike
-        excess = frame[i - 2 : i + 3] - expected[i - 2 : i + 3]
-        nearby = expected[i - 2 : i + 3].max() - base
-        if excess[2] < CANDIDATE * float(noise.sigma(frame[i : i + 1])[0]) + 0.6 * max(nearby, 0):
+        level, bar = rest[0][near], LONE
+        shared = np.maximum(level - base, 0.0)
+        sigma = float(noise.sigma(level[2:3])[0])
+        if frame[i] - level[2] < CANDIDATE * sigma + 0.6 * float(shared.max()):
             return False
-        # on a line that the group shares, a drift of it must not pass for a strike
-        on_line = nearby > 5 * float(noise.sigma(expected[i : i + 1])[0])
-        window, bar = excess, 10.0 if on_line else 0.5
+        # a drift of the line that the group shares, or a part of it that jumped, is no strike
+        likeness = (frame[i] - level[2]) / max(float(np.ptp(rest[0])), 1e-9)
+        jumped = JUMPED[0] < likeness < JUMPED[1]
+        if not jumped and float(shared.max()) < 5 * sigma:
+            bar, width = PAIR if rest[1] == 1 else GROUP, BROAD * width
+        steps = np.abs(np.diff(rest[0][max(i - 3, 0) : i + 4]))
+        drift = DRIFT * shared + (np.maximum(steps[1:], steps[:-1]) if steps.size == 6 else 0.0)
+        # the median of n frames has π/2n of the variance of one
+        dark = noise.variance(level) * (1 + min(np.pi / 2 / rest[1], 1.0)) + drift**2
     else:
-        window, bar = frame[i - 2 : i + 3] - base, 10.0
-        if _has_partner(frames, f, i, noise, float(window[2]), width):
+        level, bar = base, LONE
+        dark = noise.variance(level)
+        if _has_partner(frames, f, i, noise, float(frame[i] - base[2]), width):
             return False
-    sigma = noise.sigma(frame[i - 2 : i + 3])
-    return _sharpness(window, sigma, width) > bar
+    return _sharpness(frame[near] - level, dark, noise.gain, width) > bar
 
 
 def _has_partner(frames: Floats, f: int, i: int, noise: Noise, height: float, width: float) -> bool:
@@ -193,9 +284,10 @@ def _has_partner(frames: Floats, f: int, i: int, noise: Noise, height: float, wi
         j = i - 1 + int(np.argmax(frames[g, i - 1 : i + 2]))
         if not 2 <= j < frames.shape[1] - 2:
             continue
-        window = frames[g, j - 2 : j + 3] - _local_base(frames[g], j)
-        sigma = noise.sigma(frames[g, j - 2 : j + 3])
-        if window[2] > max(0.2 * height, 5 * sigma[2]) and _sharpness(window, sigma, width) < 16.0:
+        level = _local_base(frames[g], j)
+        window, dark = frames[g, j - 2 : j + 3] - level, noise.variance(level)
+        seen = window[2] > max(0.2 * height, 5 * float(noise.sigma(frames[g, j : j + 1])[0]))
+        if seen and _sharpness(window, dark, noise.gain, width) < 16.0:
             return True
     return False
 
@@ -225,10 +317,10 @@ def find_cosmics(
     for _ in range(3):
         struck = 0
         for f in range(len(work)):
-            expected = _rest(work, groups, f)
+            rest = _rest(work, groups, f)
             for i in _candidates(work[f], noise):
-                if not mask[f, i] and _is_cosmic(work, f, i, noise, expected, width):
-                    struck += _strike(work, mask, f, i, noise, expected)
+                if not mask[f, i] and _is_cosmic(work, f, i, noise, rest, width):
+                    struck += _strike(work, mask, f, i, noise, rest[0] if rest else None)
         if not struck:
             break
         groups = group_frames(work, noise, width)
@@ -239,7 +331,7 @@ def _strike(
     work: Floats, mask: NDArray[np.bool_], f: int, i: int, noise: Noise, expected: Floats | None
 ) -> int:
     """Mask a strike with the neighbours it spilled into, and bridge them in `work`."""
-    base = _local_base(work[f], i)
+    base = float(_local_base(work[f], i)[2])
     level = expected if expected is not None else np.full(work.shape[1], base)
     excess = work[f] - level
     hit = [i]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtri
 
 from matterscope.core.estimates import Interval, Quantity
 from matterscope.physics.rates import smeared_exponential
@@ -330,12 +330,28 @@ class Population:
         Share of the counts that comes from them; when None it is uniform on [`least_signal`, 1].
     scatter : float
         Standard deviation of the logarithm of their brightness.
+    signal_error : float
+        Standard error of a stated signal fraction.
     """
 
     emitters: float = 1.0
     signal_fraction: float | None = None
     least_signal: float = 0.6
     scatter: float = 0.4
+    signal_error: float = 0.0
+
+    def words(self) -> str:
+        """Return the population in words."""
+        rho = self.signal_fraction
+        return (
+            f"beforehand a Poisson number of emitters with mean {self.emitters:g}, at least one, with "
+            f"log-normal brightness ({self.scatter:g}); signal fraction "
+            + (
+                f"{rho:g} ± {self.signal_error:g}"
+                if rho
+                else f"uniform from {self.least_signal:g} to 1"
+            )
+        )
 
     def densities(self) -> Floats:
         """Return p(n)·p(g0 | n) on `G2_GRID` for n = 1 … `MOST_EMITTERS`; the sum over all is 1.
@@ -343,10 +359,12 @@ class Population:
         g0 = 1 − ρ²·Σ I_i²/(Σ I_i)², ρ the signal fraction.
         """
         rng = np.random.default_rng(0)
-        share = np.full(MIXTURES, self.signal_fraction or 0.0)
-        if not self.signal_fraction:
-            # evenly spaced, for a smooth density
-            share = np.linspace(self.least_signal, 1.0, MIXTURES)
+        # evenly spaced, for a smooth density
+        even = (np.arange(MIXTURES) + 0.5) / MIXTURES
+        share = self.least_signal + (1.0 - self.least_signal) * even
+        if self.signal_fraction:
+            known = self.signal_fraction + self.signal_error * ndtri(even)
+            share = np.clip(known, 1e-3, 1.0)
         rows, chance = [], self.emitters
         for n in range(1, MOST_EMITTERS + 1):
             light = np.exp(self.scatter * rng.standard_normal((MIXTURES, n)))

@@ -25,7 +25,7 @@ from matterscope.emitters.photons.posterior import (
     under,
     weigh_dip,
 )
-from matterscope.emitters.photons.verdicts import answer_purity
+from matterscope.emitters.photons.verdicts import answer_purity, population_of
 from matterscope.physics.rates import bin_average
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def answer_sparse(
         free_scale=free_scale,
         keep=keep,
     )
-    population = Population(settings.emitters_beforehand, settings.signal_fraction)
+    population = population_of(settings)
     weighed, single = under(flat, population)
     chosen = weighed if settings.prior == "population" else flat
     tight = _delay_width(flat) < 4.0 * float(flat.time(call.levels).value or 0.0)
@@ -87,8 +87,8 @@ def answer_sparse(
     if not tight and flat.evidence < np.log(LEAST_ODDS):
         # a limit would only repeat what g2(0) ≤ 1 says beforehand
         raw = refused("1", "no dip stands out, and where zero delay lies is not known")
-    answer_purity(estimate, raw, settings)
-    _add_probabilities(estimate, weighed, single, population)
+    answer_purity(estimate, raw, settings, single)
+    _add_below_half(estimate, weighed, population)
     estimate.quantities["delay"] = flat.delay(call.levels)
     estimate.quantities["antibunching_time"] = flat.time(call.levels)
     _flag(estimate, float(counts.sum()), pairs, flat, tight)
@@ -123,25 +123,13 @@ def _delay_width(found: DipPosterior) -> float:
     return 0.0 if not bands else float((bands[0].high or 0.0) - (bands[0].low or 0.0))
 
 
-def _add_probabilities(
-    estimate: Estimate, weighed: DipPosterior, single: float, population: Population
-) -> None:
-    rho = population.signal_fraction
-    beforehand = (
-        f"beforehand a Poisson number of emitters with mean {population.emitters:g}, at least one, with "
-        f"log-normal brightness ({population.scatter:g}); signal fraction "
-        + (f"{rho:g}" if rho else f"uniform from {population.least_signal:g} to 1")
-    )
-    estimate.quantities["single_probability"] = Quantity(
-        single, "1", probabilities={"one": single, "more": 1.0 - single}, reason=""
-    )
+def _add_below_half(estimate: Estimate, weighed: DipPosterior, population: Population) -> None:
     # in terms of g2(0) without background: raw = 1 − ρ²(1 − g)
-    limit = 1.0 - 0.5 * (rho or 1.0) ** 2
+    limit = 1.0 - 0.5 * (population.signal_fraction or 1.0) ** 2
     below = weighed.below(limit)
     estimate.quantities["below_half_probability"] = Quantity(
         below, "1", probabilities={"below": below, "above": 1.0 - below}
     )
-    estimate.diagnostics["population"] = beforehand
 
 
 def _flag(
