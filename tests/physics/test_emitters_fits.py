@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,32 @@ def test_a_straight_line_has_the_textbook_covariance() -> None:
     assert fit.interval("b", 0.95).high - 2.0 == pytest.approx(
         1.96 * np.sqrt(exact[1, 1]), rel=0.02
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_step_against_a_bound_does_not_end_the_descent(seed: int) -> None:
+    t = np.linspace(-20, 20, 161)
+
+    def expect(v: dict[str, float]) -> np.ndarray:
+        gap = np.abs(t - v["delay"])
+        dip = (1 - v["zero"] + v["bunching"]) * np.exp(-gap / v["fast"])
+        return np.maximum(50 * (1 - dip + v["bunching"] * np.exp(-gap / v["slow"])), 1e-6)
+
+    truth = {"zero": 0.05, "bunching": 0.4, "delay": 0.5, "fast": 2.0, "slow": 60.0}
+    counts = np.random.default_rng(seed).poisson(expect(truth)).astype(float)
+    far = [
+        Parameter("zero", 0.3, 0.0, 3.0),
+        Parameter("bunching", 1.3, 0.0, 100.0),
+        Parameter("delay", -1.2, -20.0, 20.0, "ns"),
+        Parameter("fast", 4.6, 0.02, 400.0, "ns", "log"),
+        Parameter("slow", 20.0, 0.5, 1e6, "ns", "log"),
+    ]
+    fit = fit_counts(expect, counts, far)
+    there = [
+        Parameter(n, v, *((0.0, 1e6) if n != "delay" else (-20, 20))) for n, v in truth.items()
+    ]
+    assert fit.converged
+    assert fit.cost < fit_counts(expect, counts, [replace(p, fixed=True) for p in there]).cost
 
 
 def test_a_parameter_that_the_data_do_not_fix_is_named() -> None:

@@ -249,3 +249,35 @@ def test_an_spe_file_keeps_frames_and_wavelengths_apart(tmp_path):
     assert data["counts"].shape == (3, 40)
     assert data["counts"].values[2, 1] == 81
     assert data["wavelength"].values[-1] == pytest.approx(603.9)
+
+
+def test_a_saturated_top_is_left_out_and_the_flanks_give_the_line():
+    rng = np.random.default_rng(3)
+    axis = np.linspace(600, 640, 400)
+    counts = rng.poisson(100 + 5000 * np.exp(-0.5 * ((axis - 620) / 1.5) ** 2)).astype(float)
+    data = measurement(
+        "emission",
+        {"wavelength": (axis, "nm")},
+        {"counts": (("wavelength",), np.minimum(counts, 3000.0), "counts")},
+    )
+    estimate = emitters.spectrum(data)
+    assert estimate.flagged("saturated")
+    assert estimate["zpl_wavelength"].value == pytest.approx(620.0, abs=0.05)
+    truth = 1e3 * 1.5 * lineshapes.FWHM_OF_SIGMA * HC / 620.0**2
+    assert abs(estimate["zpl_width"].value - truth) < 0.05 * truth
+
+
+def test_pixels_without_a_number_are_named_and_are_no_cosmic_rays():
+    rng = np.random.default_rng(4)
+    axis = np.linspace(600, 640, 400)
+    counts = rng.poisson(100 + 5000 * np.exp(-0.5 * ((axis - 620) / 1.5) ** 2)).astype(float)
+    counts[5] = np.nan
+    data = measurement(
+        "emission",
+        {"wavelength": (axis, "nm")},
+        {"counts": (("wavelength",), counts, "counts")},
+    )
+    estimate = emitters.spectrum(data)
+    (flag,) = [f for f in estimate.flags if f.code == "not-a-number"]
+    assert "600.50 nm" in flag.message
+    assert estimate["cosmic_pixels"].value == 0

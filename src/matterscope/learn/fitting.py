@@ -457,21 +457,16 @@ def _descend(
     damping, converged, calls = 1e-3, not index, 1
     while not converged and calls < 200:
         pinned = ((x[index] <= low) & (gradient > 0)) | ((x[index] >= high) & (gradient < 0))
-        moving = np.flatnonzero(~pinned)
-        step = np.zeros(len(index))
-        if moving.size:
-            block = hessian[np.ix_(moving, moving)]
-            scale = np.maximum(np.diag(block), 1e-12 * max(float(np.trace(block)), 1e-300))
-            step[moving] = np.linalg.lstsq(
-                block + damping * np.diag(scale), -gradient[moving], rcond=None
-            )[0]
+        step, cut = _step(gradient, hessian, damping, pinned, (low - x[index], high - x[index]))
         trial = x.copy()
         trial[index] = np.clip(x[index] + step, low, high)
         step = trial[index] - x[index]
         predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)
-        if not moving.size or predicted < 1e-6:
-            converged = True
-            break
+        if predicted < 1e-6:
+            # a step that a bound has turned uphill says nothing about convergence
+            converged = not cut or damping > 1e12
+            damping *= 10.0
+            continue
         new = local(trial, index)
         calls += 1
         if np.isfinite(new[0]) and new[0] < cost:
@@ -481,6 +476,33 @@ def _descend(
             damping *= 10.0
             converged = damping > 1e12
     return x, cost, hessian, converged, calls
+
+
+def _step(
+    gradient: Floats,
+    hessian: Floats,
+    damping: float,
+    pinned: NDArray[np.bool_],
+    room: tuple[Floats, Floats],
+) -> tuple[Floats, bool]:
+    """Return the damped Newton step inside the bounds, and whether a bound has cut it.
+
+    What would leave its bounds is set on them, and the others are solved for again.
+    """
+    low, high = room
+    step, held = np.zeros(gradient.size), pinned.copy()
+    scale = np.maximum(np.diag(hessian), 1e-12 * max(float(np.trace(hessian)), 1e-300))
+    while not held.all():
+        moving = np.flatnonzero(~held)
+        block = hessian[np.ix_(moving, moving)] + damping * np.diag(scale[moving])
+        slope = gradient[moving] + hessian[np.ix_(moving, held)] @ step[held]
+        step[moving] = np.linalg.lstsq(block, -slope, rcond=None)[0]
+        over = ~held & ((step < low) | (step > high))
+        if not over.any():
+            break
+        step[over] = np.clip(step, low, high)[over]
+        held |= over
+    return step, bool((held & ~pinned).any())
 
 
 def _limits(fit: Fit) -> tuple[str, ...]:

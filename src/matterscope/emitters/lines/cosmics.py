@@ -151,7 +151,11 @@ def _features(frame: Floats, base: Floats, noise: Noise, width: float) -> Floats
     return np.array(found)
 
 
-def merge_broad(frames: Floats, groups: NDArray[np.int64], noise: Noise) -> NDArray[np.int64]:
+BRIDGE = 9
+"""Pixels of the running median that takes strikes away, and narrow lines with them."""
+
+
+def merge_broad(frames: Floats, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the groups after merging frames that show the same broad line.
 
     The place of a line of many pixels is known only to a part of its width, so that frames of one
@@ -313,7 +317,7 @@ def find_cosmics(
     noise = noise or estimate_noise(frames)
     mask = np.zeros(frames.shape, bool)
     work = frames.astype(float).copy()
-    groups = group_frames(work, noise, width)
+    groups = _like_frames(work, noise, width)
     for _ in range(3):
         struck = 0
         for f in range(len(work)):
@@ -323,8 +327,14 @@ def find_cosmics(
                     struck += _strike(work, mask, f, i, noise, rest[0] if rest else None)
         if not struck:
             break
-        groups = group_frames(work, noise, width)
-    return mask, merge_broad(work, groups, noise), noise
+        groups = _like_frames(work, noise, width)
+    return mask, groups, noise
+
+
+def _like_frames(frames: Floats, noise: Noise, width: float) -> NDArray[np.int64]:
+    """Return groups of like frames; a strike must not part frames of one broad line."""
+    bridged = median_filter(frames, (1, BRIDGE), mode="nearest")
+    return merge_broad(bridged, group_frames(frames, noise, width))
 
 
 def _strike(

@@ -25,13 +25,23 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Frames:
-    """Counts of shape (frames, pixels) over ascending energy edges (eV), without cosmic rays."""
+    """Counts of shape (frames, pixels) over ascending energy edges (eV), with what is left out of them.
+
+    `lost` pixels hold no number, `saturated` ones the detector's ceiling; `left_out` is all together.
+    """
 
     edges: Floats
     counts: Floats
     cosmics: NDArray[np.bool_]
     groups: NDArray[np.int64]
     noise: Noise
+    lost: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
+
+    @property
+    def left_out(self) -> NDArray[np.bool_]:
+        """Return the mask of pixels that take part in nothing."""
+        return self.cosmics | self.lost | self.saturated
 
     @property
     def energy(self) -> Floats:
@@ -60,6 +70,8 @@ def clean(data: xr.Dataset, settings: SpectrumSettings) -> Frames:
         edges, counts = (HC / edges)[::-1], counts[:, ::-1]
     lost = ~np.isfinite(counts)
     counts = np.where(lost, np.nanmedian(counts), counts)
+    full = bool((data.attrs.get("vendor") or {}).get("saturated_pixels"))
+    saturated = _saturated(counts, full)
     width = _response(settings, 0.5 * (edges[1:] + edges[:-1]), np.diff(edges))
     if settings.remove_cosmics:
         struck, groups, noise = find_cosmics(counts, width)
@@ -69,7 +81,24 @@ def clean(data: xr.Dataset, settings: SpectrumSettings) -> Frames:
             np.zeros(len(counts), np.int64),
             estimate_noise(counts),
         )
-    return Frames(edges, counts, struck | lost, groups, noise)
+    struck &= ~saturated & ~lost
+    return Frames(edges, counts, struck, groups, noise, lost, saturated)
+
+
+CEILING = 3
+"""Neighbouring pixels that share the highest value before it counts as the detector's ceiling."""
+
+
+def _saturated(counts: Floats, full: bool) -> NDArray[np.bool_]:
+    """Return the pixels at the ceiling: known from the file's number type (`full`), or a flat top."""
+    top = counts >= counts.max()
+    if full:
+        return np.asarray(top)
+    run = np.array([np.convolve(t, np.ones(CEILING), "same") >= CEILING for t in top])
+    # few counts share their highest value by chance
+    spread = float(counts.max() - np.median(counts))
+    flat = run.any() and spread > 50 and spread > 20 * float(np.sqrt(max(np.median(counts), 1.0)))
+    return np.asarray(top & flat)
 
 
 def _response(settings: SpectrumSettings, energy: Floats, step: Floats) -> float:
@@ -83,9 +112,13 @@ def _response(settings: SpectrumSettings, energy: Floats, step: Floats) -> float
 def combine(frames: Frames, group: int) -> Light:
     """Return the sum of a group's frames; struck pixels are filled from the other frames."""
     members = np.flatnonzero(frames.groups == group)
-    counts, good = frames.counts[members], ~frames.cosmics[members]
+    counts, good = frames.counts[members], ~frames.left_out[members]
     seen = good.sum(axis=0)
     mean = np.where(good, counts, 0).sum(axis=0) / np.maximum(seen, 1)
+    if not seen.all() and seen.any():
+        # left out of every fit, but the picture and the search for the line need a value there
+        index, known = np.arange(seen.size), np.flatnonzero(seen)
+        mean = np.where(seen > 0, mean, np.interp(index, known, mean[known]))
     n, noise = members.size, frames.noise
     light = Light(
         frames.edges, mean * n, noise.read * np.sqrt(n), noise.offset * n, noise.gain, seen > 0

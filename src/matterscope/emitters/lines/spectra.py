@@ -60,6 +60,7 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
     estimate.quantities["cosmic_pixels"] = Quantity(
         int(frames.cosmics.sum()), "1", reason="a count of masked pixels"
     )
+    _data_flags(estimate, data, frames)
     _jumps(estimate, frames)
     group = brightest(frames)
     light = combine(frames, group)
@@ -68,6 +69,13 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
     step = float(light.edges[top + 1] - light.edges[top])
     y = light.counts[light.good]
     height = float(light.counts[top] - np.median(y))
+    struck = frames.counts[frames.cosmics]
+    if len(frames.counts) == 1 and struck.size and struck.max() > light.counts[top]:
+        estimate.flag(
+            "sharp-line",
+            "the highest pixel is sharper than the spectrometer's response and was taken for a cosmic ray",
+            "record two frames, or give --instrument-pixels if the spectrometer is that sharp",
+        )
     if height < 5 * float(np.sqrt(light.variance(np.array([np.median(y)]))[0])):
         estimate.quantities["zpl_energy"] = refused("eV", "no line stands out of the noise")
         estimate.flag(
@@ -77,13 +85,6 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
         )
         estimate.pictures.append(pictures.raw(light, frames))
         return estimate
-    struck = frames.counts[frames.cosmics]
-    if len(frames.counts) == 1 and struck.size and struck.max() > light.counts[top]:
-        estimate.flag(
-            "sharp-line",
-            "the highest pixel is sharper than the spectrometer's response and was taken for a cosmic ray",
-            "record two frames, or give --instrument-pixels if the spectrometer is that sharp",
-        )
     instrument = _instrument(settings, step, light.energy[top])
     line = fit_line(light, instrument, call.rng("line"))
     share = zero_phonon_share(light, line, call.rng("sideband"))
@@ -91,7 +92,6 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
     _answer_share(estimate, share, settings, call)
     _answer_sideband_test(estimate, light, line, share)
     _arrays(estimate, frames, light, line)
-    _data_flags(estimate, data)
     estimate.pictures.append(pictures.decomposition(light, line, share))
     if len(frames.counts) > 1:
         estimate.pictures.append(pictures.frames(frames))
@@ -119,7 +119,7 @@ def _jumps(estimate: Estimate, frames: Frames) -> None:
             frames.noise.read,
             frames.noise.offset,
             frames.noise.gain,
-            ~frames.cosmics[f],
+            ~frames.left_out[f],
         )
         top, _ = find_line(light)
         part = slice(max(top - 2, 0), top + 3)
@@ -306,13 +306,20 @@ def _arrays(estimate: Estimate, frames: Frames, light: Light, line: Line) -> Non
     )
 
 
-def _data_flags(estimate: Estimate, data: xr.Dataset) -> None:
-    vendor = data.attrs.get("vendor") or {}
-    if vendor.get("saturated_pixels"):
+def _data_flags(estimate: Estimate, data: xr.Dataset, frames: Frames) -> None:
+    if frames.saturated.any():
         estimate.flag(
             "saturated",
-            f"{vendor['saturated_pixels']} pixels are saturated",
+            f"{int(frames.saturated.sum())} pixels are at the detector's ceiling and left out",
             "shorten the exposure",
+        )
+    if frames.lost.any():
+        frame, pixel = (int(i[0]) for i in np.nonzero(frames.lost))
+        where = HC / float(frames.energy[pixel])
+        estimate.flag(
+            "not-a-number",
+            f"{int(frames.lost.sum())} pixels hold no number and are left out, the first in frame {frame} at {where:.2f} nm",
+            "look at the file there",
         )
     for text in data.attrs.get("flags") or []:
         estimate.flag("read", text, "")

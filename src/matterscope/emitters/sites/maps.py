@@ -108,6 +108,14 @@ def _counts(estimate: Estimate, data: xr.Dataset, settings: MapSettings) -> Floa
             f"{saturated} saturated pixels are left out",
             "lower the power or the dwell time",
         )
+    lost = ~np.isfinite(np.asarray(data["counts"].values, dtype=float))
+    if lost.any():
+        row, column = (int(i[0]) for i in np.nonzero(lost))
+        estimate.flag(
+            "not-a-number",
+            f"{int(lost.sum())} pixels hold no number and are left out, the first at row {row}, column {column}",
+            "look at the file there",
+        )
     if data["counts"].attrs["units"] != "counts/s":
         return values
     clock = data.attrs.get("clock_rate")
