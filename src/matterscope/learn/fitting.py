@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import LEVELS, Interval, Quantity
 from matterscope.learn.derivatives import Local, local_by_differences
+from matterscope.learn.descent import descend
 
 Floats = NDArray[np.float64]
 Values = dict[str, float]
@@ -165,7 +166,7 @@ class Fit:
         x = start.copy()
         x[i] = coordinate
         free = [j for j in self.free if j != i]
-        best, cost, _, _, _ = _descend(self._local, x, free, self.parameters)
+        best, cost, _, _, _ = descend(self._local, x, free, _bounds(self.parameters))
         if cost < self.cost - 0.02:
             raise _BetterFound(best)
         return cost - self.cost, best
@@ -174,7 +175,9 @@ class Fit:
         """Move to a deeper minimum that a profile came upon."""
         assert self._local is not None
         free = self.free
-        end, cost, block, self.converged, more = _descend(self._local, x, free, self.parameters)
+        end, cost, block, self.converged, more = descend(
+            self._local, x, free, _bounds(self.parameters)
+        )
         self.x, self.cost, self.evaluations = end, cost, self.evaluations + more
         self.hessian = np.zeros_like(self.hessian)
         self.hessian[np.ix_(free, free)] = block
@@ -416,7 +419,8 @@ def _fit(
 
     free = [i for i, p in enumerate(chosen) if not p.fixed]
     best = min(
-        (_descend(local, x, free, chosen) for x in _starts(chosen, *starting)), key=lambda e: e[1]
+        (descend(local, x, free, _bounds(chosen)) for x in _starts(chosen, *starting)),
+        key=lambda e: e[1],
     )
     x, cost, block, converged, evaluations = best
     hessian = np.zeros((len(chosen), len(chosen)))
@@ -444,65 +448,11 @@ def _starts(
     return rows
 
 
-def _descend(
-    local: Local, start: Floats, free: Sequence[int], parameters: Sequence[Parameter]
-) -> tuple[Floats, float, Floats, bool, int]:
-    """Return the end of a Levenberg–Marquardt descent inside the bounds: x, cost, Hessian, converged, calls."""
-    low = np.array([parameters[i].inward(parameters[i].low) if np.isfinite(parameters[i].low) else -np.inf for i in free])  # fmt: skip
-    high = np.array([parameters[i].inward(parameters[i].high) if np.isfinite(parameters[i].high) else np.inf for i in free])  # fmt: skip
-    index = list(free)
-    x = start.copy()
-    x[index] = np.clip(x[index], low, high)
-    cost, gradient, hessian = local(x, index)
-    damping, converged, calls = 1e-3, not index, 1
-    while not converged and calls < 200:
-        pinned = ((x[index] <= low) & (gradient > 0)) | ((x[index] >= high) & (gradient < 0))
-        step, cut = _step(gradient, hessian, damping, pinned, (low - x[index], high - x[index]))
-        trial = x.copy()
-        trial[index] = np.clip(x[index] + step, low, high)
-        step = trial[index] - x[index]
-        predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)
-        if predicted < 1e-6:
-            # a step that a bound has turned uphill says nothing about convergence
-            converged = not cut or damping > 1e12
-            damping *= 10.0
-            continue
-        new = local(trial, index)
-        calls += 1
-        if np.isfinite(new[0]) and new[0] < cost:
-            converged = cost - new[0] < 1e-7
-            x, (cost, gradient, hessian), damping = trial, new, max(damping * 0.1, 1e-9)
-        else:
-            damping *= 10.0
-            converged = damping > 1e12
-    return x, cost, hessian, converged, calls
-
-
-def _step(
-    gradient: Floats,
-    hessian: Floats,
-    damping: float,
-    pinned: NDArray[np.bool_],
-    room: tuple[Floats, Floats],
-) -> tuple[Floats, bool]:
-    """Return the damped Newton step inside the bounds, and whether a bound has cut it.
-
-    What would leave its bounds is set on them, and the others are solved for again.
-    """
-    low, high = room
-    step, held = np.zeros(gradient.size), pinned.copy()
-    scale = np.maximum(np.diag(hessian), 1e-12 * max(float(np.trace(hessian)), 1e-300))
-    while not held.all():
-        moving = np.flatnonzero(~held)
-        block = hessian[np.ix_(moving, moving)] + damping * np.diag(scale[moving])
-        slope = gradient[moving] + hessian[np.ix_(moving, held)] @ step[held]
-        step[moving] = np.linalg.lstsq(block, -slope, rcond=None)[0]
-        over = ~held & ((step < low) | (step > high))
-        if not over.any():
-            break
-        step[over] = np.clip(step, low, high)[over]
-        held |= over
-    return step, bool((held & ~pinned).any())
+def _bounds(parameters: Sequence[Parameter]) -> tuple[Floats, Floats]:
+    """Return the bounds of all coordinates."""
+    low = [p.inward(p.low) if np.isfinite(p.low) else -np.inf for p in parameters]
+    high = [p.inward(p.high) if np.isfinite(p.high) else np.inf for p in parameters]
+    return np.array(low), np.array(high)
 
 
 def _limits(fit: Fit) -> tuple[str, ...]:
