@@ -48,6 +48,7 @@ STYLE: dict[Any, Any] = {
 MAX_VERTICES = 4000
 """Longer curves are drawn by the minimum and maximum of equal runs; the full data stay beside."""
 MAX_MARKERS = 3000
+LONG_LEGEND = 6
 
 
 def draw(picture: Picture) -> Figure:
@@ -95,15 +96,18 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
         axes.set_aspect("equal")
     handles, labels = axes.get_legend_handles_labels()
     if labels and labels != [panel.y_label]:
-        # dark text on a dark image cannot be read: there the legend has its own ground
+        # a long legend finds no free place among the data; a short one stands on its own ground
+        beside = len(labels) > LONG_LEGEND and not axes.images
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {"loc": "best"}
         axes.legend(
             handles,
             labels,
-            loc="best",
+            **place,
             handlelength=1.6,
             labelspacing=0.3,
-            frameon=bool(axes.images),
-            framealpha=0.85,
+            frameon=not beside,
+            framealpha=0.8,
+            edgecolor="none",
         )
 
 

@@ -47,6 +47,9 @@ def render(folder: Path) -> Path:
         "failures": failures,
         "title": f"{record['verb']}",
         "overview": _overview(entries),
+        "references": list(
+            dict.fromkeys(r for e in entries for r in e["provenance"].get("references", []))
+        ),
     }
     page = folder / "report.html"
     if len(answers) <= DETAILS_ABOVE:
@@ -58,7 +61,14 @@ def render(folder: Path) -> Path:
             folder / name,
             template.render(answers=[answer], pages=None, back="report.html", **shared),
         )
-    write_text(page, template.render(answers=[], pages=names, back=None, **shared))
+    # what is said of a file as a whole, beside its parts, belongs on the first page
+    parts = {e["input"]["source"] for e in entries if e["input"]["selector"]}
+    whole = [
+        answer
+        for answer, e in zip(answers, entries, strict=True)
+        if not e["input"]["selector"] and e["input"]["source"] in parts
+    ]
+    write_text(page, template.render(answers=whole[:1], pages=names, back=None, **shared))
     return page
 
 
@@ -211,6 +221,7 @@ def _vendored(name: str) -> str:
 
 def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
     names = headings(entries, 6)
+    one_source = len({e["input"]["source"] for e in entries}) == 1
     rows = []
     for entry in entries:
         cells = [
@@ -218,7 +229,7 @@ def _overview(entries: list[dict[str, Any]]) -> dict[str, Any]:
         ]
         rows.append(
             {
-                "subject": subject(entry),
+                "subject": (entry["input"]["selector"] if one_source else "") or subject(entry),
                 "cells": cells,
                 "flags": [f["code"] for f in entry["flags"]],
             }

@@ -77,8 +77,8 @@ def learn_newcomers(
     Returns
     -------
     dict of site to Newcomers
-        On a site with too few species to leave one out, the trend alone, if it does better than the mean on
-        new species of every other site; otherwise the site is missing and the usual stack answers.
+        On a site with too few species to leave one out, the weights of the other sites together; half of them
+        goes to the trend, if it does better than the mean on new species of every other site.
     """
     found = {
         site: [_left_out(rows, answer(rows)) for rows in groups]
@@ -88,13 +88,13 @@ def learn_newcomers(
         return {}
     chosen = {site: _learn(parts, target, weigh, combine) for site, parts in found.items()}
     few = [s for s in SITES if s not in found]
-    if few and TREND in names:
+    if few:
         every = [part for parts in found.values() for part in parts]
-        place = names.index(TREND)
-        if all(_skill(parts, place, target) > 0 for parts in found.values()):
-            alone = np.eye(len(names))[place]
-            both = (every, target, lambda *_: alone, combine)
-            chosen |= {site: _learn(*both) for site in few}
+        place = names.index(TREND) if TREND in names else -1
+        trusted = place >= 0 and all(_skill(p, place, target) > 0 for p in found.values())
+        # two species show no trend to be tested, yet nothing else can go on beyond them
+        half = place if trusted else None
+        chosen |= dict.fromkeys(few, _learn(every, target, weigh, combine, half))
     return chosen
 
 
@@ -113,14 +113,15 @@ def _left_out(rows: Rows, answers: list[Answer]) -> LeftOut:
 
 def _learn(
     parts: list[LeftOut], target: Array, weigh: Callable[[Array, Array], Array],
-    combine: Callable[[Array, Array, Array], Array],
+    combine: Callable[[Array, Array, Array], Array], half: int | None = None,
 ) -> Newcomers:  # fmt: skip
     values, sigmas = (np.hstack([getattr(p, k) for p in parts]) for k in ("values", "sigmas"))
     truth = np.concatenate([target[p.rows] for p in parts])
     able = np.isfinite(values).all(1)
     weights = np.zeros(len(values))
-    weights[able] = weigh(values[able], truth) if able.sum() < len(able) else weigh(values, truth)
-    weights /= weights.sum()
+    weights[able] = weigh(values[able], truth)
+    if half is not None:
+        weights = 0.5 * (weights + np.eye(len(weights))[half])
     value = weights[able] @ values[able]
     z = np.abs(value - truth) / combine(weights, values, sigmas)
     # the next new species may be as hard as the hardest of these few

@@ -42,7 +42,8 @@ def diagram_picture(
         lowest, _ = hull_energy(energies[name], grid)
         if alone:
             layers += _charge_lines(energies[name], hulls[name], grid)
-        layers.append(line(grid, lowest, name if index < 8 else "", role, width=2.2))
+        shown = name if index < 8 else "other defects" if index == 8 else ""
+        layers.append(line(grid, lowest, shown, role, width=2.2 if index < 8 else 1.2))
         corners = [lv for lv in hulls[name].levels if -margin <= lv.energy <= top + margin]
         if corners:
             at = [lv.energy for lv in corners]

@@ -245,7 +245,7 @@ def _crystal_estimate(
             {d.name: d.at(case.delta_mu) for d in case.defects},
             hulls,
             fermi,
-            title=given.source,
+            title=Path(given.source).name,
             note=potential_words(case),
         )
     )
