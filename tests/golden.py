@@ -172,6 +172,23 @@ def nxxas(path: Path) -> Path:
     return path
 
 
+def hyperspy(path: Path) -> Path:
+    """Write a spectrum image of 2 × 3 pixels as HyperSpy does."""
+    import h5py
+
+    path = path.with_suffix(".hspy")
+    axes = (("nm", True, 1.0, 0.0), ("nm", True, 1.0, 0.0), ("eV", False, 0.5, 500.0))
+    with h5py.File(path, "w") as file:
+        group = file.create_group("Experiments/core loss")
+        group["data"] = np.arange(48, dtype="<u4").reshape(2, 3, 8)
+        for number, (units, navigate, scale, offset) in enumerate(axes):
+            group.create_group(f"axis-{number}").attrs.update(
+                {"units": units, "navigate": navigate, "scale": scale, "offset": offset}
+            )
+        group.create_group("metadata/Signal").attrs["signal_type"] = "EELS"
+    return path
+
+
 def spe(path: Path) -> Path:
     """Write an SPE 3 file of 2 frames of 7 pixels."""
     path = path.with_suffix(".spe")
@@ -468,6 +485,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "digitalmicrograph": digitalmicrograph,
     "emsa": emsa,
     "nxxas": nxxas,
+    "spectrum-array": hyperspy,
     "picoquant": ptu,
     "qutag": qutag,
     "photon-table": photon_table,

@@ -52,7 +52,9 @@ HC_ANGSTROM = 12398.41984
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Say whether the file is text with numbers in columns, or JSON arrays."""
+    """Say whether the file is text with numbers in columns, JSON arrays, or arrays without an axis."""
+    if head.startswith(b"\x93NUMPY") or (head[:2] == b"PK" and path.suffix.lower() == ".npz"):
+        return True
     if path.suffix.lower() in {".xmu", ".nor", ".csv", ".tsv", ".dat", ".txt", ".json", ".chi"}:
         return b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff")
     if b"\0" in head:
@@ -84,6 +86,10 @@ def read(
     ReadError
     """
     declared(path.stat().st_size, str(path), "this text")
+    if path.suffix.lower() in {".npy", ".npz"}:
+        from matterscope.io import spectrum_arrays
+
+        return spectrum_arrays.read(path, energy=energy)
     text = decoded(path)
     if path.suffix.lower() == ".json" or text.lstrip()[:1] in "[{":
         return [

@@ -131,6 +131,13 @@ FORMATS: tuple[Format, ...] = (
         "photoluminescence spectra as columns of numbers, or NPZ with an axis and counts",
     ),
     Format(
+        "spectrum-array",
+        "spectrum_arrays",
+        (".npz", ".h5", ".hdf5", ".hf5", ".hspy"),
+        ("spectrum",),
+        "spectra and spectrum images as arrays beside an array of energies: NPZ, HDF5, HyperSpy",
+    ),
+    Format(
         "detector-frames",
         "patterns",
         (".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".npy", ".npz"),
@@ -164,9 +171,9 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "columns",
         "columns",
-        (".xmu", ".nor", ".csv", ".tsv", ".dat", ".txt", ".json"),
+        (".xmu", ".nor", ".csv", ".tsv", ".dat", ".txt", ".json", ".npy"),
         ("spectrum", "curve"),
-        "columns of numbers and JSON arrays in any dialect",
+        "columns of numbers and JSON arrays in any dialect; NPY and NPZ arrays with --energy",
     ),
 )
 

@@ -10,6 +10,7 @@ from matterscope.core.settings import Settings, option
 class ReduceSettings(Settings):
     """Settings of `spectra reduce`."""
 
+    energy: str = option("", "Axis START:STEP in eV for arrays that have none, e.g. 8330:0.4.")
     technique: Literal["auto", "xas", "eels"] = option(
         "auto", "X-ray absorption or electron energy loss; auto asks the file."
     )
@@ -110,6 +111,7 @@ class SimulateSettings(Settings):
 class MapSettings(Settings):
     """Settings of `spectra map`."""
 
+    energy: str = option("", "Axis START:STEP in eV for arrays that have none, e.g. 8330:0.4.")
     elements: tuple[str, ...] = option(
         (), "Elements that may be named in an energy-loss spectrum; empty allows all."
     )

@@ -69,7 +69,8 @@ def map_pixels(inputs: list[Input], settings: MapSettings, call: Call) -> list[E
     """
     answers = []
     for given in inputs:
-        cubes = [d for d in measurements(given, "spectrum") if d["mu"].ndim > 1]
+        axis = {"energy": settings.energy} if settings.energy else {}
+        cubes = [d for d in measurements(given, "spectrum", **axis) if d["mu"].ndim > 1]
         if not cubes:
             raise SchemaError(
                 "this file holds single spectra, no map",

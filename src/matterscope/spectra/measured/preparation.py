@@ -55,9 +55,10 @@ def reduce(inputs: list[Input], settings: ReduceSettings, call: Call) -> list[Es
     """
     answers: list[Estimate] = []
     absorption: list[tuple[xr.Dataset, InputRef]] = []
+    axis = {"energy": settings.energy} if settings.energy else {}
     low_loss = _only(settings.low_loss) if settings.low_loss else None
     for given in inputs:
-        for spectrum in measurements(given, "spectrum"):
+        for spectrum in measurements(given, "spectrum", **axis):
             ref = _ref(given, spectrum)
             loss = is_energy_loss(spectrum) if settings.technique == "auto" else settings.technique == "eels"  # fmt: skip
             if not loss:
