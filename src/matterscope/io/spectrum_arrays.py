@@ -200,7 +200,7 @@ def _hyperspy(file: h5py.File, group: str, energy: str, path: Path) -> xr.Datase
     axes = [dict(node[f"axis-{i}"].attrs) for i in range(values.ndim)]
     last = next((i for i in range(values.ndim - 1, -1, -1) if not axes[i].get("navigate", True)), values.ndim - 1)  # fmt: skip
     if energy:
-        axis = _given(energy, values.shape[last], path)
+        axis: NDArray[np.float64] = _given(energy, values.shape[last], path)
     else:
         units = str(axes[last].get("units", ""))
         try:
@@ -208,7 +208,8 @@ def _hyperspy(file: h5py.File, group: str, energy: str, path: Path) -> xr.Datase
         except UnitError:
             raise _no_axis(path, f"units {units!r} of the signal axis") from None
         size = np.arange(values.shape[last])
-        axis = factor * (float(axes[last].get("offset", 0.0)) + float(axes[last].get("scale", 1.0)) * size)  # fmt: skip
+        offset, scale = (float(axes[last].get(n, d)) for n, d in (("offset", 0.0), ("scale", 1.0)))
+        axis = np.asarray(factor * (offset + scale * size))
     described = node.get("metadata/Signal")
     kind = str(described.attrs.get("signal_type", "")) if described is not None else ""
     known = {"signal": kind.replace("EELS", "ELS")} if kind else {}

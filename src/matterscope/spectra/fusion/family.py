@@ -7,19 +7,19 @@ defect probabilities, gates (domain per edge, agreement of the edges, charge bal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.core.estimates import Estimate, Interval, Quantity, refused
+from matterscope.core.estimates import Estimate, Interval, Quantity, gaussian, refused
 from matterscope.core.pictures import Panel, Picture, bars, points
 from matterscope.learn.conformal import split_quantile
 from matterscope.spectra.fusion.domain import overlays, usable_blocks
 from matterscope.spectra.fusion.intensities import METALS, read_ratios, with_ratios
 from matterscope.spectra.fusion.kernels import posterior
-from matterscope.spectra.fusion.streams import blocks_of, stream_blocks
+from matterscope.spectra.fusion.streams import blocks_of, stream_blocks, without_steps
 from matterscope.spectra.fusion.training import (
     BOUNDS,
     CONTENTS,
@@ -29,6 +29,7 @@ from matterscope.spectra.fusion.training import (
     FusionModel,
     prepare,
 )
+from matterscope.spectra.measured.quality import is_simulated
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call
@@ -116,10 +117,11 @@ def answer_fusion(
         model.parsed["fusion"] = FusionModel.unpack(model.arrays)
     fusion: FusionModel = model.parsed["fusion"]
     estimate = parts[0][0]
-    for other, _ in parts[1:]:
+    for number, (other, _) in enumerate(parts[1:], 2):
         for entry in other.flags:
             estimate.flag(entry.code, entry.message, entry.remedy)
-        estimate.pictures += other.pictures
+        # pictures are stored by name: those of the second edge would replace those of the first
+        estimate.pictures += [replace(p, name=f"{p.name}-{number}") for p in other.pictures]
     card = model.card
     estimate.provenance |= {
         "model": model.name,
@@ -134,16 +136,61 @@ def answer_fusion(
     blocks = _collect(estimate, fusion, parts)
     used = usable_blocks(estimate, fusion, blocks)
     estimate.pictures += overlays(estimate, fusion, blocks)
+    ratios = _ratios(estimate, parts, settings)
     if not used:
         _refuse_all(estimate, blocks)
+        _contents_from_ratios(estimate, fusion, ratios, call)
         return [estimate]
-    fused = fuse_blocks(fusion, used, read_ratios(settings.ratios))
+    fused = fuse_blocks(fusion, used, ratios)
     _quantities(estimate, fused, call)
     _tell_unfixed(estimate, fused, fusion)
     _check_balance(estimate)
     _compare_edges(estimate, fusion, used, fused)
     estimate.diagnostics["streams"] = sorted({b.rstrip("+") for b in used})
     return [estimate]
+
+
+def _ratios(
+    estimate: Estimate, parts: list[tuple[Estimate, Examined]], settings: InferSettings
+) -> list[tuple[str, str, float, float]]:
+    """Return the user's ratios of metals, or those of the edge intensities of one energy-loss spectrum."""
+    if settings.ratios:
+        return read_ratios(settings.ratios)
+    seen = {tuple(s.dataset.attrs.get("metal_ratios") or ()) for _, s in parts}
+    texts = [t for t in next(iter(seen)) if set(t.split("=")[0].split("/")) <= set(METALS)] if len(seen) == 1 else []  # fmt: skip
+    if texts:
+        shown = ", ".join(t.replace("=", " = ").replace(":", " ± ") for t in texts)
+        estimate.flag(
+            "ratios_from_intensities",
+            f"{shown} per atom, from the intensities of the edges in this spectrum (hydrogenic cross-sections, 20 % each).",
+            "a measured standard or --ratios makes the metal contents sharper",
+        )
+    return read_ratios(texts)
+
+
+def _contents_from_ratios(
+    estimate: Estimate,
+    fusion: FusionModel,
+    ratios: Sequence[tuple[str, str, float, float]],
+    call: Call,
+) -> None:
+    """Answer for the metals from intensities alone where no shape can be used and all metals were seen."""
+    if {m for a, b, *_ in ratios for m in (a, b)} != set(METALS):
+        return
+    columns = {metal: TARGETS.index(CONTENTS[metal]) for metal in METALS}
+    prior = fusion.targets.mean(axis=0), np.cov(fusion.targets.T)
+    mean, covariance = with_ratios(*prior, columns, ratios)
+    for metal, column in columns.items():
+        width = float(np.sqrt(covariance[column, column]))
+        estimate.quantities[CONTENTS[metal]] = gaussian(float(mean[column]), width, "1", call.levels)  # fmt: skip
+    ends = fusion.targets.min(axis=0), fusion.targets.max(axis=0)
+    beyond = [m for m, c in columns.items() if not ends[0][c] <= mean[c] <= ends[1][c]]
+    if beyond:
+        estimate.flag(
+            "outside_population",
+            f"The contents of {', '.join(beyond)} lie outside the structures that the model was trained on.",
+            "the intensities count atoms all the same; build and train a set of this composition for the rest",
+        )
 
 
 def _collect(
@@ -156,6 +203,8 @@ def _collect(
         # L2,3 are compared as white lines: flattening to a post-edge would bend them
         flat = seen.normalised is not None and not stream.endswith("_L23")
         mu = seen.normalised.mu if flat and seen.normalised is not None else seen.raw
+        if own and stream.endswith("_L23") and not is_simulated(seen.dataset):
+            mu = without_steps(stream, seen.energy, mu)
         found = stream_blocks(stream, seen.energy, mu) if own else {}
         if not own:
             estimate.flag(

@@ -10,7 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from matterscope.physics.edges import separation
+
 Floats = NDArray[np.float64]
+
+STEP_LEAST = 0.04
+"""Share of the maximum below which the level behind L2 is the lines' own tail."""
+STEP_WIDTH = 1.0
+"""eV; half width of the steps."""
 
 K_NEAR = np.arange(-8.0, 20.01, 0.25)
 K_FAR = np.arange(20.5, 34.01, 0.5)
@@ -49,6 +56,27 @@ def early_part(energy: Floats, mu: Floats, share: float = 0.3) -> float:
     steps = np.diff(energy)
     area = np.concatenate([[0.0], np.cumsum(0.5 * (weight[1:] + weight[:-1]) * steps)])
     return float(np.interp(share * area[-1], area, energy))
+
+
+def without_steps(stream: str, energy: Floats, mu: Floats) -> Floats:
+    """Return L2,3 white lines without the steps of the continuum, which multiplets do not have.
+
+    Two steps in the ratio 2 : 1 of the 2p₃/₂ and 2p₁/₂ electrons, at the maxima of the two lines (Pearson,
+    Ahn and Fultz, Phys. Rev. B 47, 8471 (1993)), up to the level behind L2. Where that level is below
+    `STEP_LEAST` of the maximum, or unseen, nothing is taken away.
+    """
+    gap = separation(stream.partition("_")[0])
+    first = float(energy[int(np.argmax(mu))])
+    behind = energy > first + gap + 7.0
+    if behind.sum() < 5:
+        return mu
+    before = energy < first - 6.0
+    floor = float(np.median(mu[before])) if before.sum() >= 3 else 0.0
+    level = float(np.median(mu[behind])) - floor
+    if level < STEP_LEAST * (float(mu.max()) - floor):
+        return mu
+    rises = [0.5 + np.arctan((energy - at) / STEP_WIDTH) / np.pi for at in (first, first + gap)]
+    return np.asarray(mu - level * (2 * rises[0] + rises[1]) / 3)
 
 
 def stream_blocks(stream: str, energy: Floats, mu: Floats) -> dict[str, Floats]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ModelError
@@ -19,6 +20,8 @@ from matterscope.learn.persist import nested
 from matterscope.spectra.learned.aligned import Answer, WindowModel, answer, window_for
 from matterscope.spectra.learned.instruments import Instrument
 from matterscope.spectra.learned.models import PREDICTORS, Model, choose
+from matterscope.spectra.loss.edge_cutting import cut_edges
+from matterscope.spectra.loss.loss_reduction import is_energy_loss
 from matterscope.spectra.measured.alignment import WINDOWS
 from matterscope.spectra.measured.quality import (
     SEVERE,
@@ -64,26 +67,50 @@ def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) ->
     """Answer every spectrum of the inputs, or all of them together as one sample."""
     seen: list[tuple[InputRef, Examined]] = []
     for given in inputs:
-        seen += _examined(given, settings)
+        seen += _examined(given, settings, call)
     if settings.sample:
         return _answer_sample(seen, settings, call)
     estimates = []
-    for number, (ref, spectrum) in enumerate(seen):
-        estimates.append(_answer_one(ref, spectrum, settings, call))
-        if len(seen) > 1:
-            call.progress(number + 1, len(seen), "spectra")
-    compare_series(seen, estimates, call)
+    groups = _one_place(seen)
+    for number, group in enumerate(groups):
+        if len(group) > 1:
+            estimates += _answer_sample(group, settings, call)
+        else:
+            estimates.append(_answer_one(*group[0], settings, call))
+        if len(groups) > 1:
+            call.progress(number + 1, len(groups), "spectra")
+    if len(groups) == len(seen):
+        compare_series(seen, estimates, call)
     return estimates
 
 
-def _examined(given: Input, settings: InferSettings) -> list[tuple[InputRef, Examined]]:
+def _one_place(seen: list[tuple[InputRef, Examined]]) -> list[list[tuple[InputRef, Examined]]]:
+    """Group the edges that were cut from one energy-loss spectrum: they are of one place."""
+    groups: list[list[tuple[InputRef, Examined]]] = []
+    last = ""
+    for entry in seen:
+        origin = str(entry[1].dataset.attrs.get("cut_from") or "")
+        if origin and origin == last:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+        last = origin
+    return groups
+
+
+def _examined(given: Input, settings: InferSettings, call: Call) -> list[tuple[InputRef, Examined]]:
     wanted = {"energy": settings.energy, "columns": settings.columns, "swap": settings.swap}
     options = {name: value for name, value in wanted.items() if value}
-    datasets = measurements(given, "spectrum", **options)
+    datasets = []
+    for dataset in measurements(given, "spectrum", **options):
+        edges = cut_edges(dataset, given.ref, call)[1] if is_energy_loss(dataset) else []
+        datasets += edges or [dataset]
     found = []
     for spectrum in examine_all(datasets, settings.normalisation):
         source = spectrum.dataset.attrs.get("source") or {}
         name = str(source.get("selector") or given.selector)
+        if spectrum.dataset.attrs.get("cut_from"):
+            name = f"{spectrum.element} {spectrum.edge}"
         found.append((InputRef(given.source, name, given.sha256), spectrum))
     return found
 
@@ -133,7 +160,17 @@ def _answer_sample(
         estimate.flag("no_model", error.what + ".", error.hint)
         return [_refuse(e, error.what) for e, _ in parts]
     answers: list[Estimate] = predictor(model)(model, usable, settings, call)
+    edges = pd.DataFrame(
+        [(f"{s.element} {s.edge}", s.position, s.verdict) for _, s in parts],
+        columns=["edge", "position", "verdict"],
+    )
+    edges.attrs["units"] = {"position": "eV"}
     for found in answers:
+        found.tables["edges"] = edges
+        for alone in ("edge_name", "edge_position"):
+            found.quantities.pop(alone, None)
+        if all(s.dataset.attrs.get("cut_from") for _, s in parts):
+            found.input = InputRef(found.input.source, " + ".join(edges["edge"]), found.input.sha256)  # fmt: skip
         found.diagnostics["sample"] = settings.sample
         found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
     return answers

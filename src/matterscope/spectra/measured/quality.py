@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from matterscope.core.estimates import Estimate, Flag, Quantity, gaussian
 from matterscope.core.pictures import Panel, Picture, line, mark, span
 from matterscope.physics.curves import gaussian_smooth
-from matterscope.physics.edges import Edge, table
+from matterscope.physics.edges import Edge, loss_onset, table
 from matterscope.spectra.measured.alignment import half_step
 from matterscope.spectra.measured.reduction import (
     Normalised,
@@ -148,11 +148,26 @@ def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
         return
     seen.noise = point_scatter(seen.energy, seen.normalised.mu)
     seen.position = _half_near(seen.normalised, seen.noise)
-    seen.candidates = candidates(seen.position, dataset)
+    if "edge_probability" in dataset.attrs:
+        seen.position = float(dataset.attrs["onset"])
+        seen.candidates = _as_cut(seen)
+    else:
+        seen.candidates = candidates(seen.position, dataset)
     _name_edge(seen)
     _judge_reference(seen)
     _judge_range(seen)
     _judge_signal(seen)
+
+
+def _as_cut(seen: Examined) -> pd.DataFrame:
+    """Return the one reading of an edge that all edges of its spectrum together have named."""
+    attrs = seen.dataset.attrs
+    element, edge, probability = str(attrs["element"]), str(attrs["edge"]), attrs["edge_probability"]  # fmt: skip
+    onset = loss_onset(element, edge)
+    row = (element, edge, onset, seen.position - onset, probability)
+    frame = pd.DataFrame([row], columns=["element", "edge", "energy", "offset", "probability"])
+    frame.attrs["units"] = {"energy": "eV", "offset": "eV", "probability": "1"}
+    return frame
 
 
 def _half_near(shape: Normalised, noise: float) -> float:
