@@ -20,6 +20,8 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.settings import Settings
 
 ANSWER, EXECUTION = "Answer", "Execution"
+HEAD_ROWS, MOST_COLUMNS, MOST_TABLES = 8, 8, 2
+"""How much of an answer's tables is printed; the report has all."""
 
 SHARED: dict[str, tuple[Any, Any, Any]] = {
     # name: (type, default, option)
@@ -212,14 +214,14 @@ class Meter:
             self.bar.stop()
 
 
-def print_json(entries: list[dict[str, Any]]) -> None:
+def print_json(entries: list[dict[str, Any]], folder: Path) -> None:
     """Print the estimates as one JSON array, and nothing else."""
     kept = [{k: v for k, v in e.items() if k != "figures"} for e in entries]
     sys.stdout.write(json.dumps(kept, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
-def print_answers(entries: list[dict[str, Any]]) -> None:
-    """Print the estimates as tables: one per thing, or one row per thing when there are many."""
+def print_answers(entries: list[dict[str, Any]], folder: Path) -> None:
+    """Print the estimates of a run's `folder` as tables: one per thing, or a row per thing when there are many."""
     from rich.console import Console
     from rich.table import Table
 
@@ -245,9 +247,39 @@ def print_answers(entries: list[dict[str, Any]]) -> None:
                 _interval(q),
             )
         console.print(table)
+        _print_tables(entry, folder, console)
         for flag in entry["flags"]:
             console.print(f"[yellow]{flag['code']}[/yellow] ", end="")
             console.print(f"{flag['message']} {flag['remedy']}", markup=False)
+
+
+def _print_tables(entry: dict[str, Any], folder: Path, console: Any) -> None:
+    """Print short tables of an answer whole, and the head of the first long one; the report has all."""
+    from rich.table import Table
+
+    from matterscope.runs.answers import table_view
+
+    views = [table_view(folder, n, stored, HEAD_ROWS) for n, stored in entry["tables"].items()]
+    filled = [v for v in views if v["rows"]]
+    for view in filled[:MOST_TABLES]:
+        title = str(view["name"])
+        if view["count"] > len(view["rows"]):
+            title += f" · {len(view['rows'])} of {view['count']} rows"
+        shown = list(range(len(view["head"])))
+        if len(shown) > MOST_COLUMNS:
+            # what is the same in every row can be read elsewhere
+            shown = [c for c in shown if len({row[c] for row in view["rows"]}) > 1]
+            shown = (shown or list(range(MOST_COLUMNS)))[:MOST_COLUMNS]
+            title += f" · {len(shown)} of {len(view['head'])} columns"
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for c in shown:
+            table.add_column(view["head"][c].replace("_", " "), overflow="fold")
+        for row in view["rows"]:
+            table.add_row(*(row[c] for c in shown))
+        console.print(table)
+    others = [v["name"] for v in filled[MOST_TABLES:]]
+    if others:
+        console.print(f"more tables in the report: {', '.join(others)}", style="dim", markup=False)
 
 
 def _print_rows(entries: list[dict[str, Any]], console: Any) -> None:

@@ -68,7 +68,7 @@ def show(run: RunArgument, store: StoreOption = None, as_json: JsonOption = Fals
 
     folder = Store(store).path(run)
     entries = read_json(folder / "estimates.json")
-    (print_json if as_json else print_answers)(entries)
+    (print_json if as_json else print_answers)(entries, folder)
     say(f"{read_json(folder / 'run.json')['command']}")
     return ANSWERED
 
@@ -110,7 +110,7 @@ def resume(
         raise Stopped("stopped", hint=f"go on with: matterscope runs resume {run}") from None
     finally:
         meter.close()
-    (print_json if as_json else print_answers)(finished.entries)
+    (print_json if as_json else print_answers)(finished.entries, finished.folder)
     say(f"run {finished.id} · report {finished.folder / 'report.html'}")
     return ANSWERED
 
@@ -132,7 +132,7 @@ def merge(
         joined = join(runs, Options(store=str(store or "")), progress=meter)
     finally:
         meter.close()
-    (print_json if as_json else print_answers)(joined.entries)
+    (print_json if as_json else print_answers)(joined.entries, joined.folder)
     say(f"run {joined.id} · report {joined.folder / 'report.html'}")
     return ANSWERED
 

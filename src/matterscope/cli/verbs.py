@@ -87,7 +87,7 @@ def perform(name: str, inputs: list[str], config: dict[str, Any], shared: dict[s
         meter.close()
     if shared["out"]:
         _copy(run.folder, shared["out"])
-    (print_json if shared["json_"] else print_answers)(run.entries)
+    (print_json if shared["json_"] else print_answers)(run.entries, run.folder)
     for failure in run.failures:
         say(f"error: {failure['message']}")
     where = (shared["out"] or run.folder) / "report.html"

@@ -6,8 +6,12 @@ A number shows two digits of its uncertainty, and five where it has none.
 
 from __future__ import annotations
 
+import csv
 import math
+from pathlib import Path
 from typing import Any
+
+from matterscope.runs import records
 
 
 def number(value: Any, uncertainty: float | None = None) -> str:
@@ -153,3 +157,33 @@ def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
         for name, quantity in entry["quantities"].items():
             answered[name] = answered.get(name, 0) + (quantity["value"] is not None)
     return sorted(answered, key=lambda name: -answered[name])[:most]
+
+
+def table_view(folder: Path, name: str, stored: dict[str, Any], most: int) -> dict[str, Any]:
+    """Return heading with units, the first `most` rows as text, and the number of rows of a stored table."""
+    with records.inside(folder, stored["path"]).open(newline="") as handle:
+        rows = [row for row, _ in zip(csv.reader(handle), range(most + 1), strict=False)]
+    head = (
+        [
+            f"{c} / {stored['columns'][c]}"
+            if stored["columns"].get(c) not in {"", "1", None}
+            else c
+            for c in rows[0]
+        ]
+        if rows
+        else []
+    )
+    return {
+        "name": name.replace("_", " "),
+        "head": head,
+        "rows": [[_cell(c) for c in row] for row in rows[1:]],
+        "count": stored["rows"],
+        "path": stored["path"],
+    }
+
+
+def _cell(text: str) -> str:
+    try:
+        return number(float(text)) if "." in text or "e" in text else text
+    except ValueError:
+        return text

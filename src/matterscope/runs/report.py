@@ -6,7 +6,6 @@ network, no script needed to read it, the data of every plot embedded. The same 
 
 from __future__ import annotations
 
-import csv
 from functools import cache
 from importlib.resources import files as resources
 from pathlib import Path
@@ -23,6 +22,7 @@ from matterscope.runs.answers import (
     number,
     quantity_text,
     subject,
+    table_view,
 )
 from matterscope.runs.palette import INK, ROLES
 from matterscope.runs.store import read_json
@@ -128,7 +128,9 @@ def answer_view(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
         "entry": entry,
         "pictures": pictures,
         "quantities": quantities,
-        "tables": [_table(folder, name, stored) for name, stored in entry["tables"].items()],
+        "tables": [
+            table_view(folder, name, stored, TABLE_ROWS) for name, stored in entry["tables"].items()
+        ],
     }
 
 
@@ -139,35 +141,6 @@ def _svg(picture: Picture) -> str:
 
     # the drawing escapes user text itself; nothing of the user's reaches it as markup
     return Markup(to_svg(picture))
-
-
-def _table(folder: Path, name: str, stored: dict[str, Any]) -> dict[str, Any]:
-    with records.inside(folder, stored["path"]).open(newline="") as handle:
-        rows = [row for row, _ in zip(csv.reader(handle), range(TABLE_ROWS + 1), strict=False)]
-    head = (
-        [
-            f"{c} / {stored['columns'][c]}"
-            if stored["columns"].get(c) not in {"", "1", None}
-            else c
-            for c in rows[0]
-        ]
-        if rows
-        else []
-    )
-    return {
-        "name": name.replace("_", " "),
-        "head": head,
-        "rows": [[_cell(c) for c in row] for row in rows[1:]],
-        "count": stored["rows"],
-        "path": stored["path"],
-    }
-
-
-def _cell(text: str) -> str:
-    try:
-        return number(float(text)) if "." in text or "e" in text else text
-    except ValueError:
-        return text
 
 
 def _data(picture: Picture) -> list[dict[str, Any]]:
