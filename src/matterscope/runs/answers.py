@@ -28,7 +28,7 @@ def number(value: Any, uncertainty: float | None = None) -> str:
         return "—"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    if isinstance(value, int) and uncertainty is None and abs(value) < 10**7:
+    if isinstance(value, int) and uncertainty is None and abs(value) < 10**10:
         return str(value).replace("-", "−")
     exponent = math.floor(math.log10(abs(value))) if value else 0
     # an uncertainty far below double precision would print noise
