@@ -171,3 +171,26 @@ def test_a_cut_file_keeps_the_whole_records_and_says_both_numbers(
     assert f"{total:,}" in warning["message"]
     assert f"{held:,}" in warning["message"]
     assert found.attrs["records"] == held
+
+
+@pytest.mark.parametrize(("unit", "along"), [("ps", True), ("ns", False)])
+def test_numbers_without_a_header_are_read_as_the_histogram_they_are(
+    unit: str, along: bool, tmp_path: Path
+) -> None:
+    lag = np.arange(-800_000.0, 800_000.0, 640.0)
+    counts = np.random.default_rng(0).poisson(20.0, lag.size)
+    table = np.stack([lag / (1.0 if unit == "ps" else 1e3), counts])
+    path = tmp_path / "export.txt"
+    np.savetxt(path, table if along else table.T, fmt="%.6g")
+    (m,) = io.read(path)
+    assert m.attrs["kind"] == "histogram"
+    assert np.allclose(m["lag"], lag)
+    assert (m["counts"] == counts).all()
+    assert f"taken as {unit}" in m.attrs["warnings"][0]["message"]
+
+
+def test_an_energy_loss_that_begins_below_zero_is_no_histogram(tmp_path: Path) -> None:
+    loss = np.arange(-10.0, 200.0, 0.1)
+    path = tmp_path / "loss.txt"
+    np.savetxt(path, np.stack([loss, np.full(loss.size, 7)], axis=1), fmt="%.6g")
+    assert io.read(path)[0].attrs["kind"] != "histogram"

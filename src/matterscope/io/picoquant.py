@@ -21,6 +21,7 @@ from matterscope.io.picoquant_headers import (
     MAX_HEADER,
     PICO_COMMON,
     PICO_TTTR,
+    TEXT_IDENTS,
     TIMEHARP6_COMMON,
     TIMEHARP6_TTTR,
     TIMEHARP_COMMON,
@@ -38,7 +39,6 @@ Block = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 BLOCK = 1 << 20
 MISORDER_PS = 1_000_000
 """Backward steps up to 1 µs are sorted and counted; larger ones mean a wrong record type."""
-_TEXT_IDENTS = (b"PicoHarp 300", b"HydraHarp", b"TimeHarp 200")
 
 
 @dataclass
@@ -79,7 +79,7 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether the file begins like a time-tag file of PicoQuant."""
     if head.startswith(b"PQTTTR\0\0"):
         return True
-    return head.startswith(_TEXT_IDENTS) and _is_tagging(head, path)
+    return head.startswith(TEXT_IDENTS) and _is_tagging(head, path)
 
 
 def _is_tagging(head: bytes, path: Path) -> bool:

@@ -17,10 +17,12 @@ from matterscope.io.picoquant_headers import (
     HYDRA_COMMON,
     MAX_HEADER,
     PICO_COMMON,
+    TEXT_IDENTS,
     TIMEHARP6_COMMON,
     TIMEHARP_COMMON,
     Layout,
     fixed,
+    ints,
     tagged_header,
 )
 
@@ -28,59 +30,53 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MAX_CURVES = 8192
-_TEXTS = (b"PicoHarp 300", b"HydraHarp", b"TimeHarp 200")
-
-
-def _ints(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, "i") for name in text.split())
-
 
 TIMEHARP_CURVE = Layout(
     (
-        *_ints("CurveIndex TimeOfRecording BoardSerial CFDZeroCross CFDDiscriminatorMin SyncLevel"),
-        *_ints("CurveOffset RoutingChannel SubMode MeasurementMode"),
+        *ints("CurveIndex TimeOfRecording BoardSerial CFDZeroCross CFDDiscriminatorMin SyncLevel"),
+        *ints("CurveOffset RoutingChannel SubMode MeasurementMode"),
         *((f"P{i}", "f") for i in (1, 2, 3)),
-        *_ints("RangeNo Offset AcquisitionTime StopAfter StopReason SyncRate CFDCountRate"),
-        *_ints("TDCCountRate IntegralCount"),
+        *ints("RangeNo Offset AcquisitionTime StopAfter StopReason SyncRate CFDCountRate"),
+        *ints("TDCCountRate IntegralCount"),
         ("Resolution", "f"),
-        *_ints("ExternalDevices Reserved"),
+        *ints("ExternalDevices Reserved"),
     )
 )
 PICO_CURVE = Layout(
     (
-        *_ints("CurveIndex TimeOfRecording"),
+        *ints("CurveIndex TimeOfRecording"),
         ("HardwareIdent", "16s"),
         ("HardwareVersion", "8s"),
-        *_ints("HardwareSerial SyncDivider CFDZeroCross0 CFDLevel0 CFDZeroCross1 CFDLevel1"),
-        *_ints("Offset RoutingChannel ExternalDevices MeasurementMode SubMode"),
+        *ints("HardwareSerial SyncDivider CFDZeroCross0 CFDLevel0 CFDZeroCross1 CFDLevel1"),
+        *ints("Offset RoutingChannel ExternalDevices MeasurementMode SubMode"),
         *((f"P{i}", "f") for i in (1, 2, 3)),
         ("RangeNo", "i"),
         ("Resolution", "f"),
-        *_ints("Channels AcquisitionTime StopAfter StopReason InputRate0 InputRate1 HistCountRate"),
+        *ints("Channels AcquisitionTime StopAfter StopReason InputRate0 InputRate1 HistCountRate"),
         ("IntegralCount", "q"),
-        *_ints("Reserved DataOffset RouterModelCode RouterEnabled InputType InputLevel InputEdge"),
-        *_ints("CFDPresent CFDLevel CFDZeroCross"),
+        *ints("Reserved DataOffset RouterModelCode RouterEnabled InputType InputLevel InputEdge"),
+        *ints("CFDPresent CFDLevel CFDZeroCross"),
     )
 )
 HYDRA_CURVE = Layout(
     (
-        *_ints("CurveIndex TimeOfRecording"),
+        *ints("CurveIndex TimeOfRecording"),
         ("HardwareIdent", "16s"),
         ("HardwarePartNo", "8s"),
-        *_ints("HardwareSerial NumberOfModules"),
+        *ints("HardwareSerial NumberOfModules"),
         *((f"ModuleInfo[{i}].{n}", "i") for i in range(10) for n in ("ModelCode", "VersionCode")),
         ("BaseResolution", "d"),
         ("InputsEnabled", "q"),
-        *_ints("InputChannelsPresent ReferenceClockSource ExternalDevices MarkerSettings"),
-        *_ints("SyncDivider SyncCFDLevel SyncCFDZeroCross SyncOffset"),
-        *_ints("InputModuleIndex InputCFDLevel InputCFDZeroCross InputOffset InputChannel"),
-        *_ints("MeasurementMode SubMode Binning"),
+        *ints("InputChannelsPresent ReferenceClockSource ExternalDevices MarkerSettings"),
+        *ints("SyncDivider SyncCFDLevel SyncCFDZeroCross SyncOffset"),
+        *ints("InputModuleIndex InputCFDLevel InputCFDZeroCross InputOffset InputChannel"),
+        *ints("MeasurementMode SubMode Binning"),
         ("Resolution", "d"),
-        *_ints("Offset AcquisitionTime StopAfter StopReason"),
+        *ints("Offset AcquisitionTime StopAfter StopReason"),
         *((f"P{i}", "f") for i in (1, 2, 3)),
-        *_ints("SyncRate InputRate HistCountRate"),
+        *ints("SyncRate InputRate HistCountRate"),
         ("IntegralCount", "q"),
-        *_ints("HistogramBins DataOffset"),
+        *ints("HistogramBins DataOffset"),
     )
 )
 
@@ -89,7 +85,7 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether the file begins like a histogram file of PicoQuant."""
     if head.startswith(b"PQHISTO\0"):
         return True
-    return head.startswith(_TEXTS) and not is_tagging(path, head)
+    return head.startswith(TEXT_IDENTS) and not is_tagging(path, head)
 
 
 def read(path: Path) -> list[xr.Dataset]:

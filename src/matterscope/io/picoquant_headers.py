@@ -11,6 +11,8 @@ from typing import Any
 
 from matterscope.core.errors import ReadError
 
+TEXT_IDENTS = (b"PicoHarp 300", b"HydraHarp", b"TimeHarp 200")
+"""How files without tags begin."""
 TAG = struct.Struct("<32siIq")
 MAX_HEADER = 16 << 20
 _EMPTY, _BOOL, _INT, _BITS, _COLOUR = 0xFFFF0008, 0x00000008, 0x10000008, 0x11000008, 0x12000008
@@ -102,21 +104,23 @@ class Layout:
     fields: tuple[tuple[str, str], ...]
 
 
-def _many(prefix: str, count: int, *names: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def many(prefix: str, count: int, *names: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return a group of fields that is repeated `count` times."""
     return tuple((f"{prefix}[{i}].{name}", code) for i in range(count) for name, code in names)
 
 
-def _ints(*names: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, "i") for name in names)
+def ints(*names: str) -> tuple[tuple[str, str], ...]:
+    """Return 32-bit integers; several names may stand in one text."""
+    return tuple((name, "i") for text in names for name in text.split())
 
 
 _DISPLAY = (
-    *_many("DisplayCurve", 8, ("MapTo", "i"), ("Show", "i")),
-    *_many("Param", 3, ("Start", "f"), ("Step", "f"), ("Stop", "f")),
-    *_ints("RepeatMode", "RepeatsPerCurve", "RepeatTime", "RepeatWaitTime"),
+    *many("DisplayCurve", 8, ("MapTo", "i"), ("Show", "i")),
+    *many("Param", 3, ("Start", "f"), ("Step", "f"), ("Stop", "f")),
+    *ints("RepeatMode", "RepeatsPerCurve", "RepeatTime", "RepeatWaitTime"),
     ("ScriptName", "20s"),
 )
-_AXES = _ints(
+_AXES = ints(
     "DisplayLinLog",
     "DisplayTimeAxisFrom",
     "DisplayTimeAxisTo",
@@ -136,7 +140,7 @@ _TEXT = (
 HYDRA_COMMON = Layout(
     (
         *_TEXT,
-        *_ints(
+        *ints(
             "NumberOfCurves",
             "BitsPerRecord",
             "ActiveCurve",
@@ -145,28 +149,28 @@ HYDRA_COMMON = Layout(
             "Binning",
         ),
         ("Resolution", "d"),
-        *_ints("Offset", "AcquisitionTime"),
+        *ints("Offset", "AcquisitionTime"),
         ("StopAt", "I"),
-        *_ints("StopOnOvfl", "Restart"),
+        *ints("StopOnOvfl", "Restart"),
         *_AXES,
         *_DISPLAY,
         ("HardwareIdent", "16s"),
         ("HardwarePartNo", "8s"),
-        *_ints("HardwareSerial", "NumberOfModules"),
-        *_many("ModuleInfo", 10, ("ModelCode", "i"), ("VersionCode", "i")),
+        *ints("HardwareSerial", "NumberOfModules"),
+        *many("ModuleInfo", 10, ("ModelCode", "i"), ("VersionCode", "i")),
         ("BaseResolution", "d"),
         ("InputsEnabled", "Q"),
-        *_ints("InputChannelsPresent", "ReferenceClockSource", "ExternalDevices", "MarkerSettings"),
-        *_ints("SyncDivider", "SyncCFDLevel", "SyncCFDZeroCross", "SyncOffset"),
+        *ints("InputChannelsPresent", "ReferenceClockSource", "ExternalDevices", "MarkerSettings"),
+        *ints("SyncDivider", "SyncCFDLevel", "SyncCFDZeroCross", "SyncOffset"),
     )
 )
 HYDRA_TTTR = Layout(
-    (*_ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q"))
+    (*ints("SyncRate", "StopAfter", "StopReason", "ImgHdrSize"), ("NumberOfRecords", "Q"))
 )
 PICO_COMMON = Layout(
     (
         *_TEXT,
-        *_ints(
+        *ints(
             "NumberOfCurves",
             "BitsPerRecord",
             "RoutingChannels",
@@ -185,7 +189,7 @@ PICO_COMMON = Layout(
         *_DISPLAY,
         ("HardwareIdent", "16s"),
         ("HardwareVersion", "8s"),
-        *_ints(
+        *ints(
             "HardwareSerial",
             "SyncDivider",
             "CFDZeroCross0",
@@ -194,18 +198,16 @@ PICO_COMMON = Layout(
             "CFDLevel1",
         ),
         ("Resolution", "f"),
-        *_ints("RouterModelCode", "RouterEnabled"),
-        *_many(
+        *ints("RouterModelCode", "RouterEnabled"),
+        *many(
             "RouterChannel",
             4,
-            *_ints(
-                "InputType", "InputLevel", "InputEdge", "CFDPresent", "CFDLevel", "CFDZeroCross"
-            ),
+            *ints("InputType", "InputLevel", "InputEdge", "CFDPresent", "CFDLevel", "CFDZeroCross"),
         ),
     )
 )
 PICO_TTTR = Layout(
-    _ints(
+    ints(
         "ExternalDevices",
         "Reserved1",
         "Reserved2",
@@ -225,7 +227,7 @@ TIMEHARP_COMMON = Layout(
         ("FileTime", "18s"),
         ("CRLF", "2s"),
         ("Comment", "256s"),
-        *_ints(
+        *ints(
             "NumberOfChannels",
             "NumberOfCurves",
             "BitsPerChannel",
@@ -249,9 +251,9 @@ TIMEHARP6_COMMON = Layout((*_TEXT, *TIMEHARP_COMMON.fields[6:]))
 """Version 6 opens with the longer text block of the later instruments."""
 TIMEHARP_TTTR = Layout(
     (
-        *_ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"),
+        *ints("BoardSerial", "CFDZeroCross", "CFDDiscriminatorMin", "SyncLevel", "CurveOffset"),
         ("Resolution", "f"),
-        *_ints(
+        *ints(
             "GlobalClock",
             "ExternalDevices",
             "Reserved1",

@@ -128,6 +128,8 @@ def peaks_picture(
                 "delay (ns)",
                 "counts",
                 "around the central peak",
+                # the legend stands above the peaks
+                y_range=(-0.03 * float(counts.max()), 1.35 * float(counts.max())),
             ),
             Panel(
                 [
