@@ -72,6 +72,7 @@ SCENES = {
     "emitters g2": (stream, {"longest_lag": 0.0}),
     "emitters plan": (nothing, {"ions": 200, "scan": False}),
     "scattering simulate": (nothing, {"n": 4, "pixels": 65}),
+    "scattering plan": (nothing, {"n": 5, "structures": 2, "check": 1, "beamstops": (7.0,)}),
     "scattering density": (pattern, {}),
     "materials diagram": (energies, BANDS),
     "materials fermi": (energies, BANDS),

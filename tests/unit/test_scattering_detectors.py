@@ -105,3 +105,25 @@ def test_energy_stands_for_a_wavelength_but_not_beside_one(tmp_path):
     assert one["number_density"].units == "1/nm²"
     with pytest.raises(ConfigError, match="energy"):
         scattering.density(tmp_path / "a.npy", energy=10.0, wavelength=0.1, **given)
+
+
+def test_a_stop_and_its_bar_are_found_at_a_seventh_of_a_photon():
+    rng = generator(17, "dim")
+    grid = published_grid(129, (66.0, 61.0))
+    line = Beamline(grid, beam_stop=8.0, bar=5.0)
+    ideal = intensity(place(7, Recipe(law="normal"), rng), line, 2000.0)
+    opened = detect(ideal, line, rng).open_pixels
+    counts = rng.poisson(0.15 * ideal / ideal[opened].mean()) * opened
+    ready = prepare(counts, centre=(66.0, 61.0))
+    missed = ready.open_pixels & ~opened
+    assert missed[grid.radius() / grid.step[0] < 40].sum() < 20
+    assert (opened & ~ready.open_pixels).mean() < 0.05
+
+
+def test_the_centre_is_found_at_a_tenth_of_a_photon():
+    found = 0
+    for n in (5, 8, 11, 14, 17):
+        exposure, _ = shot(n, photons=0.1, centre=(65.3, 62.6), law="normal", seed=19)
+        centres, _ = centre_candidates(exposure.counts, exposure.open_pixels)
+        found += np.hypot(centres[0][0] - 65.3, centres[0][1] - 62.6) < 0.5
+    assert found >= 4

@@ -54,7 +54,9 @@ def _field_type(annotation: Any) -> Any:
     )
     found = inner[0] if len(inner) == 1 else str
     if get_origin(found) is Literal:
-        return found if all(isinstance(v, str) for v in get_args(found)) else str
+        # a choice of numbers is typed as a number and held against the choice by the settings
+        kinds = {type(v) for v in get_args(found)}
+        return found if kinds == {str} else int if kinds == {int} else str
     if get_origin(found) in {tuple, list}:
         return list[str]
     return found if found in {int, float, bool, str} else str

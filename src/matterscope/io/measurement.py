@@ -6,7 +6,7 @@ In: a file with the attribute ``matterscope`` = 1. Out: the measurements that we
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.files import canonical_json
@@ -98,6 +99,49 @@ def write(measurements: xr.Dataset | list[xr.Dataset], path: Path) -> None:
             file.attrs["matterscope"] = VERSION
             for number, dataset in enumerate(given):
                 _write_group(file.create_group(str(number), track_order=True), dataset)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_stack(
+    template: xr.Dataset, name: str, length: int, entries: Iterable[NDArray[Any]], path: Path
+) -> None:
+    """Write a measurement whose variable `name` is too long for memory, one entry after the other.
+
+    Parameters
+    ----------
+    template : Dataset
+        The measurement with a single entry along the first dimension of `name`.
+    name : str
+        The long variable.
+    length : int
+        Number of entries.
+    entries : iterable of arrays
+        The entries, all of the template's shape and type.
+    path : Path
+        New file, written aside first and renamed; the same entries give the same bytes.
+    """
+    part = path.with_name(path.name + ".part")
+    array = template[name]
+    try:
+        with h5py.File(part, "w", track_order=True) as file:
+            file.attrs["matterscope"] = VERSION
+            group = file.create_group("0", track_order=True)
+            _write_group(group, template.drop_vars(name))
+            node = group["variables"].create_dataset(
+                name,
+                (length, *array.shape[1:]),
+                array.dtype,
+                chunks=(1, *array.shape[1:]),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
+            )
+            node.attrs["dims"] = json.dumps(list(array.dims))
+            node.attrs["attrs"] = canonical_json(array.attrs)
+            for index, entry in enumerate(entries):
+                node[index] = entry
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

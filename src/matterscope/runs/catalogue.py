@@ -235,6 +235,12 @@ VERBS: dict[str, Verb] = {
         "how often the number is right, on simulated patterns, against photons, beam stop or box",
         "none",
     ),
+    "scattering plan": Verb(
+        "matterscope.scattering.planning:plan_exposure",
+        "matterscope.scattering.settings:PlanSettings",
+        "how many photons, how large a beam stop and how many speckles resolve the expected number",
+        "none",
+    ),
     "scattering train": Verb(
         "matterscope.scattering.training:train_classifier",
         "matterscope.scattering.settings:TrainSettings",

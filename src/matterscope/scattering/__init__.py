@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy(
         "density": ("answers:infer_density", "DensitySettings"),
         "evaluate": ("evaluation:evaluate_density", "EvaluateSettings"),
         "train": ("training:train_classifier", "TrainSettings"),
+        "plan": ("planning:plan_exposure", "PlanSettings"),
         "simulate": ("simulation:simulate_patterns", "SimulateSettings"),
     },
 )

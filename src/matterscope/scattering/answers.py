@@ -34,7 +34,7 @@ def infer_density(inputs: list[Input], settings: DensitySettings, call: Call) ->
 
 def answer_frame(frame: Frame, given: Input, settings: DensitySettings, call: Call) -> Estimate:
     """Return the estimate of one frame."""
-    solution = solve(frame, settings, call.rng("density", frame.index))
+    solution = solve(frame, settings, call.rng("density", frame.index), call.progress)
     estimate = describe(solution, settings, call)
     estimate.input = InputRef(given.source, frame.selector, given.sha256)
     if settings.ablation and solution.inversion is not None:

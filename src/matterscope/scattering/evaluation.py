@@ -37,7 +37,10 @@ STUDIES: dict[str, tuple[str, tuple[float, ...]]] = {
     "photons": ("photons", (0.1, 0.3, 1.0, 10.0)),
     "beamstop": ("beamstop", (0.0, 28.0, 56.0, 84.0)),
     "box": ("box", (1500.0, 2000.0, 2200.0)),
+    "rings": ("ring", tuple(float(k) for k in range(9))),
 }
+RINGS = 8
+"""Rings of q of equal width; one of them is masked in the study of the rings, none as number 0."""
 
 
 def judge(item: tuple[int, dict[str, Any]], rng: np.random.Generator) -> dict[str, Any]:
@@ -94,10 +97,15 @@ def scene(n: int, given: dict[str, Any], rng: np.random.Generator) -> tuple[Disk
         coherence=given.get("coherence", 0.0),
     )
     shot = detect(intensity(disks, line, given["box"], given["engine"]), line, rng)
+    opened = shot.open_pixels
+    if ring := int(given.get("ring", 0)):
+        edges = np.linspace(line.beam_stop, 0.5 * given["pixels"], RINGS + 1)
+        radius = grid.radius()
+        opened = opened & ~((radius >= edges[ring - 1]) & (radius < edges[ring]))
     told = given["offset"] == 0
     frame = Frame(
         shot.counts,
-        shot.open_pixels,
+        opened,
         (float(cy), float(cx)) if told else None,
         grid.step,
         "px",
@@ -144,6 +152,10 @@ def population(settings: EvaluateSettings) -> dict[str, Any]:
 
 def evaluate_density(inputs: list[Input], settings: EvaluateSettings, call: Call) -> list[Estimate]:
     """Answer simulated patterns of known number and score the answers."""
+    if settings.study == "training-size":
+        from matterscope.scattering.learning import learning_curve
+
+        return [learning_curve(settings, call)]
     base = population(settings)
     name, values = STUDIES.get(settings.study, ("", (0.0,)))
     tables, summaries = [], []
@@ -152,7 +164,8 @@ def evaluate_density(inputs: list[Input], settings: EvaluateSettings, call: Call
         items = [
             (n, given) for n in range(settings.n, settings.n_last + 1) for _ in range(settings.each)
         ]
-        rows = call.map(judge, items, f"evaluate-{name}-{value}")
+        # the same structures under every condition
+        rows = call.map(judge, items, f"evaluate-{name}")
         tables.append(rows)
         summaries.append(({name: value} if name else {}) | summarise(rows))
     rows = [r for table in tables for r in table]
@@ -162,7 +175,9 @@ def evaluate_density(inputs: list[Input], settings: EvaluateSettings, call: Call
         share = np.array([s["exact"] for s in summaries])
         total = np.array([s["patterns"] for s in summaries])
         low, high = _binomial(share * total, total)
-        estimate.pictures.append(pictures.study(np.array(values), share, low, high, name))
+        score = np.array([s["log_score"] for s in summaries])
+        words = "masked ring of q (0: none)" if name == "ring" else name
+        estimate.pictures.append(pictures.study(np.array(values), share, low, high, score, words))
     return [estimate]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from matterscope.core.calls import Progress, silent
 from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
 from matterscope.scattering.differences import unseen_odds
@@ -49,8 +50,13 @@ LARGE = 320
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
 
 
-def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> Solution:
-    """Ask every estimator about one frame and combine them."""
+def solve(
+    frame: Frame,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+    progress: Progress = silent,
+) -> Solution:
+    """Ask every estimator about one frame and combine them; `progress` hears of every look at it."""
     ready = prepare(
         frame.counts,
         mask=frame.open_pixels,
@@ -67,7 +73,7 @@ def solve(frame: Frame, settings: DensitySettings, rng: np.random.Generator) -> 
     parts: dict[str, Floats] = {}
     inversion: Inversion | None = None
     if settings.estimator in {"auto", "inversion"} and speckle_pixels(task) >= 2.0:
-        inversion, task = search(ready, task, settings, rng)
+        inversion, task = search(ready, task, settings, rng, progress)
     moments = moment_estimates(ready, task, rings, settings, inversion)
     if settings.estimator in {"auto", "moments"}:
         parts["contrast"] = _contrast_shares(moments, numbers, settings)
@@ -119,30 +125,44 @@ def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
 
 
 def search(
-    ready: Prepared, task: Task, settings: DensitySettings, rng: np.random.Generator
+    ready: Prepared,
+    task: Task,
+    settings: DensitySettings,
+    rng: np.random.Generator,
+    progress: Progress = silent,
 ) -> tuple[Inversion, Task]:
-    """Invert under the likeliest size law and centre; go on to the others until one is proved."""
+    """Invert under the likeliest size law and centre; go on to the others until one explains the counts.
+
+    Every centre has a first look under each law; all starts are spent on the likeliest centre and, where
+    nothing explains the counts, once more on the best of the looks: the work is bounded.
+    """
     plan = usual_plan(ready.level, settings.effort)
     laws = [task.equal]
     if settings.size_law == "auto":
         equal, spread = (form_factor_fit(task, s)[2] for s in (0.0, task.scatter))
         laws = [True, False] if equal < spread else [False, True]
     centres = ready.candidates if ready.centre_found else [ready.centre]
+    both = len(laws) > 1
     best: tuple[Inversion, Task] | None = None
-    for centre in centres:
-        for law in laws:
-            look = plan if len(laws) == 1 else plan.quick
-            best = _attempt(replace(task, centre=centre, equal=law), rng, look, best, len(laws) > 1)
+    steps = len(centres) * len(laws) + 2
+    for number, centre in enumerate(centres):
+        for turn, law in enumerate(laws):
+            look = plan if number == 0 and not both else plan.quick
+            best = _attempt(replace(task, centre=centre, equal=law), rng, look, best, both)
+            progress(number * len(laws) + turn + 1, steps, "looks")
             if best[0].explained:
                 return best
-        if best is not None and len(laws) > 1:
+        if number == 0 and both and best is not None:
             # a first look under both laws failed: all starts under the better one
             best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
             if best[0].explained:
                 return best
     assert best is not None
+    if best[1].centre != centres[0]:
+        best = _attempt(best[1], rng, plan, best, both)
+    progress(steps - 1, steps, "looks")
     found, trial = best
-    if speckles_too_smooth(trial, found) and not _large(trial):
+    if not found.explained and speckles_too_smooth(trial, found) and not _large(trial):
         return invert_blurred(trial, rng)
     return best
 

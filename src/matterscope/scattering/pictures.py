@@ -202,12 +202,82 @@ def calibration(confidence: Floats, frequency: Floats, edges: Floats, pit: Float
     )
 
 
-def study(x: Floats, share: Floats, low: Floats, high: Floats, label: str) -> Picture:
-    """Return the share of exact answers against one condition."""
+def plan(photons: Floats, exact: Floats, visible: Floats, stops: Sequence[float]) -> Picture:
+    """Return the chance of the exact number, and the smallest visible disk, against the exposure."""
+    roles = [f"series{k + 1}" for k in range(len(stops))]
+    named = [f"beam stop {s:g} px" for s in stops]
+    left = [draw.line(photons, e, n, r) for e, n, r in zip(exact, named, roles, strict=True)]
+    right = [draw.line(photons, v, n, r) for v, n, r in zip(visible, named, roles, strict=True)]
+    panels = (
+        Panel(
+            tuple(left),
+            x_label="photons per pixel",
+            y_label="chance that every disk stands out",
+            x_scale="log",
+            y_range=(0.0, 1.05),
+        ),
+        Panel(
+            tuple(right),
+            x_label="photons per pixel",
+            y_label="smallest visible area / mean area",
+            x_scale="log",
+            y_scale="log",
+        ),
+    )
+    return Picture(
+        "plan",
+        "What the exposure can resolve",
+        panels,
+        caption="Limit of the information in one pattern; the check of the plan says how far the search reaches it.",
+        columns=2,
+        width=7.4,
+        height=3.2,
+    )
+
+
+def learning_curve(
+    size: Floats, accuracy: Floats, low: Floats, high: Floats, baseline: Floats
+) -> Picture:
+    """Return accuracy against the number of training patterns, the linear baseline beside it."""
     panel = Panel(
-        (draw.points(x, share, "exact", "data", y_low=low, y_high=high),),
-        x_label=label,
+        (
+            draw.points(size, accuracy, "classifier", "data", y_low=low, y_high=high),
+            draw.line(size, baseline, "linear discriminant", "reference"),
+        ),
+        x_label="training patterns per number",
         y_label="share of exact answers",
+        x_scale="log",
         y_range=(0.0, 1.05),
     )
-    return Picture("study", f"Exact answers against {label}", (panel,))
+    return Picture("learning_curve", "What more simulation is worth", (panel,))
+
+
+def study(
+    x: Floats, share: Floats, low: Floats, high: Floats, score: Floats, label: str
+) -> Picture:
+    """Return the share of exact answers, and the log score of the posterior, against one condition."""
+    scale = "log" if x.min() > 0 and x.max() / x.min() > 20 else "linear"
+    panels = (
+        Panel(
+            (draw.points(x, share, "exact", "data", y_low=low, y_high=high),),
+            x_label=label,
+            y_label="share of exact answers",
+            x_scale=scale,
+            y_range=(0.0, 1.05),
+        ),
+        Panel(
+            (draw.points(x, score, "", "model"),),
+            x_label=label,
+            y_label="mean ln p(true N)",
+            x_scale=scale,
+        ),
+    )
+    return Picture(
+        "study",
+        f"Answers against {label}",
+        panels,
+        caption="Left: exact answers with 90 % intervals. Right: log score of the posterior, 0 at best.",
+        columns=2,
+        width=7.4,
+        height=3.0,
+    )

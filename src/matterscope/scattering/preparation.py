@@ -15,19 +15,18 @@ from scipy import fft, ndimage
 from matterscope.core.errors import DataError
 from matterscope.core.estimates import Flag
 from matterscope.scattering.photon_gain import Gain, estimate_gain
+from matterscope.scattering.shadows import covered_regions, dead_pixels, hidden_stop
 from matterscope.scattering.speckle import local_median
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-WINDOWS = ((5, 5), (9, 9), (17, 17), (33, 33), (65, 65), (25, 3), (3, 25), (61, 3), (3, 61))
-"""Windows (rows, columns) in which a missing count is looked for: beam stops, bars, gaps."""
 RIVAL = 0.6
 """Other maxima of the Friedel symmetry are tried as centres above this share of the best."""
 NOISELESS = 1000.0
 """Photons per pixel above which a frame counts as one without noise."""
-SIGNIFICANT = 6.0
-"""Friedel symmetry must stand out by this many standard deviations to give a centre."""
+SIGNIFICANT = 5.0
+"""Friedel symmetry must stand out by this many standard deviations to give a centre (noise: up to 4.3)."""
 
 
 @dataclass
@@ -90,7 +89,7 @@ def prepare(
     image[~open_pixels] = 0.0
     hot = _hot(image, open_pixels)
     saturated = _saturated(image, open_pixels)
-    hole = _covered(image, open_pixels) if mask is None else np.zeros_like(hot)
+    hole = covered_regions(image, open_pixels) if mask is None else np.zeros_like(hot)
     for code, found, words in (
         ("hot-pixels", hot, "far above their neighbours"),
         ("saturated-pixels", saturated, "at the largest value of the detector"),
@@ -123,7 +122,10 @@ def prepare(
         flags.append(Flag("not-photons", words, "give frames in photons, or the gain with --gain"))
     unknown = centre is None
     chosen = candidates[0] if centre is None else centre
-    if (dead := _dead(image, open_pixels, chosen)).any():
+    if mask is None:
+        # with the regions closed so far: a stripe is judged from its beginning
+        open_pixels &= ~hidden_stop(image, open_pixels | hole, chosen)
+    if (dead := dead_pixels(image, open_pixels, chosen)).any():
         open_pixels &= ~dead
         flags.append(_listed("dead-pixels", dead, "dark opposite to bright ones"))
     _check_centre(chosen, open_pixels, symmetry, unknown, name)
@@ -162,77 +164,12 @@ def _hot(image: Floats, open_pixels: Mask) -> Mask:
     return np.asarray(open_pixels & (image > limit), dtype=np.bool_)
 
 
-def _dead(image: Floats, open_pixels: Mask, centre: tuple[float, float]) -> Mask:
-    """Return pixels that stay dark where all pixels about their Friedel mate are bright.
-
-    A dark pixel among bright neighbours alone may be a zero of the speckle; its mate would be dark too.
-    """
-    ny, nx = image.shape
-    my, mx = np.rint(2 * np.array(centre)).astype(int)
-    rows, columns = my - np.arange(ny), mx - np.arange(nx)
-    inside = ((rows >= 0) & (rows < ny))[:, None] & ((columns >= 0) & (columns < nx))[None, :]
-    least = ndimage.minimum_filter(np.where(open_pixels, image, 0.0), size=3)
-    mate = least[np.ix_(np.clip(rows, 0, ny - 1), np.clip(columns, 0, nx - 1))]
-    dark = open_pixels & inside & (mate > 8.0) & (image < 0.05 * mate)
-    return np.asarray(dark, dtype=np.bool_)
-
-
 def _saturated(image: Floats, open_pixels: Mask) -> Mask:
     values = image[open_pixels]
     top = values.max()
     at_top = open_pixels & (image == top)
     whole = top > 50 and at_top.sum() >= 4 and (values > 0.97 * top).sum() <= 1.5 * at_top.sum()
     return np.asarray(at_top if whole else np.zeros_like(at_top), dtype=np.bool_)
-
-
-def _covered(image: Floats, open_pixels: Mask) -> Mask:
-    """Return dark regions too large for chance: the beam stop, its bar, gaps between modules.
-
-    A window without a single count is covered where its neighbours on two opposite sides are so bright
-    that this had a chance below e^−30; one bright side alone is the edge of a bright region.
-    """
-    counts = np.where(open_pixels, np.maximum(image, 0.0), 0.0)
-    dark = counts <= 0
-    covered = np.zeros_like(dark)
-    if not (dark & open_pixels).any():
-        return covered
-    for size in WINDOWS:
-        if size[0] >= image.shape[0] or size[1] >= image.shape[1]:
-            continue
-        empty = ndimage.minimum_filter(dark, size=size)
-        if not empty.any():
-            continue
-        mean = ndimage.uniform_filter(counts, size=size)
-        sides = []
-        for axis in (0, 1):
-            reach = size[axis] + 1
-            sides.append(np.minimum(_moved(mean, reach, axis), _moved(mean, -reach, axis)))
-        expected = np.maximum(*sides) * size[0] * size[1]
-        covered |= ndimage.maximum_filter(empty & (expected > 30.0), size=size)
-    # corners that no window reaches, and the half-covered rim
-    covered = ndimage.binary_dilation(covered, iterations=2) & dark
-    return np.asarray(covered & ~_soft_edged(covered, counts), dtype=np.bool_)
-
-
-def _soft_edged(covered: Mask, counts: Floats) -> Mask:
-    """Return the dark regions whose rim is dimmer than half their surroundings: zeros of large speckles."""
-    labels, count = ndimage.label(covered)
-    soft = np.zeros_like(covered)
-    for number, place in enumerate(ndimage.find_objects(labels, count), start=1):
-        wide = tuple(slice(max(s.start - 9, 0), s.stop + 9) for s in place)
-        region = labels[wide] == number
-        rim = ndimage.binary_dilation(region, iterations=2)
-        around = ndimage.binary_dilation(rim, iterations=6)
-        near, far = counts[wide][rim & ~region], counts[wide][around & ~rim]
-        if near.size and far.size and near.mean() < 0.5 * far.mean():
-            soft[wide] |= region
-    return soft
-
-
-def _moved(values: Floats, by: int, axis: int) -> Floats:
-    """Return values moved along an axis, the last ones repeated."""
-    index = np.clip(np.arange(values.shape[axis]) + by, 0, values.shape[axis] - 1)
-    return np.take(values, index, axis=axis)
 
 
 def _gain(
@@ -273,9 +210,8 @@ def centre_candidates(
     smooth = ndimage.gaussian_filter(image * weight, 4.0) / np.maximum(
         ndimage.gaussian_filter(weight, 4.0), 1e-3
     )
-    smooth = np.maximum(smooth, 1e-9)
-    trust = smooth / (smooth + 0.5) * weight
-    level = np.clip(image / smooth - 1.0, -1.0, 6.0) * trust
+    # weighed by its signal-to-noise; cut only where one pixel would rule, since a cut shifts the mean
+    level = np.clip((image - smooth) / (np.maximum(smooth, 0.0) + 0.5), -1.0, 6.0) * weight
     size = [fft.next_fast_len(2 * n, real=True) for n in image.shape]
     both = fft.irfft2(fft.rfft2(level, size) ** 2, size)
     overlap = fft.irfft2(fft.rfft2(level**2, size) ** 2, size)

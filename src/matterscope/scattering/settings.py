@@ -57,6 +57,34 @@ class DensitySettings(Settings):
     ablation: bool = option(False, "Answer again with each ring of q masked.", advanced=True)
 
 
+class PlanSettings(Settings):
+    """Settings of `scattering plan`."""
+
+    n: int = option(12, "Expected number of disks.", ge=2, le=60)
+    box: float = option(
+        2000.0, "Side of the illuminated box, in nm with a geometry, else px.", gt=0
+    )
+    radius: float = option(90.0, "Radius of the law's reference disk, likewise.", gt=0)
+    law: Literal["fixed", "constant-area", "normal", "lognormal", "schulz"] = option(
+        "normal", "Law of the areas."
+    )
+    pixels: int = option(129, "Pixels per side of the detector.", ge=33, le=2049)
+    wavelength: float | None = option(None, "Wavelength.", units="nm", gt=0)
+    energy: float | None = option(
+        None, "Photon energy, instead of a wavelength.", units="keV", gt=0
+    )
+    distance: float | None = option(None, "From sample to detector.", units="m", gt=0)
+    pixel: float | None = option(None, "Side of a detector pixel.", units="µm", gt=0)
+    beamstops: tuple[float, ...] = option(
+        (7.0, 14.0, 21.0), "Radii of beam stops; the first is the one planned for.", units="px"
+    )
+    chance: float = option(0.9, "Chance of the exact number that is wanted.", gt=0.1, lt=1)
+    structures: int = option(6, "Structures over which the limit is averaged.", ge=1, le=200)
+    check: int = option(
+        8, "Patterns simulated and answered at the limit; 0 for none.", ge=0, le=500
+    )
+
+
 class SimulateSettings(Settings):
     """Settings of `scattering simulate`."""
 
@@ -118,8 +146,11 @@ class TrainSettings(Settings):
 class EvaluateSettings(Settings):
     """Settings of `scattering evaluate`."""
 
-    study: Literal["none", "photons", "beamstop", "box"] = option(
-        "none", "Condition that is varied."
+    study: Literal["none", "photons", "beamstop", "box", "rings", "training-size"] = option(
+        "none", "Condition that is varied; rings masks one ring of q after the other."
+    )
+    training: int = option(
+        80, "Most training patterns per number in the study of the training size.", ge=16, le=5000
     )
     n: int = option(2, "Smallest number of disks.", ge=1)
     n_last: int = option(20, "Largest number of disks.", ge=1, le=200)

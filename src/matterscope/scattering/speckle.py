@@ -216,10 +216,11 @@ def detect(ideal: Floats, beamline: Beamline, rng: np.random.Generator) -> Expos
 
 
 def _faults(counts: Floats, beamline: Beamline, rng: np.random.Generator) -> Floats:
-    places = rng.choice(counts.size, size=beamline.dead + beamline.hot, replace=False)
     flat = counts.ravel()
-    flat[places[: beamline.dead]] = 0.0
-    flat[places[beamline.dead :]] = 50.0 * max(float(counts.mean()), 1.0)
+    if beamline.dead + beamline.hot:  # a draw without replacement orders all pixels
+        places = rng.choice(counts.size, size=beamline.dead + beamline.hot, replace=False)
+        flat[places[: beamline.dead]] = 0.0
+        flat[places[beamline.dead :]] = 50.0 * max(float(counts.mean()), 1.0)
     if beamline.saturation > 0:
         flat[:] = np.minimum(flat, beamline.saturation)
     return flat.reshape(counts.shape)
