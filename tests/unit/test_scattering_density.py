@@ -169,3 +169,39 @@ def test_a_movie_of_a_file_is_answered_frame_by_frame(tmp_path):
     )
     assert answer.tables["frames"]["disk_number"].tolist() == [5, 5, 9]
     assert answer.diagnostics["change_points"] == [2]
+
+
+def test_an_empty_frame_of_a_stack_takes_no_other_with_it(tmp_path):
+    exposure = shot(5)[1]
+    frames = np.stack([exposure.counts, 0 * exposure.counts, exposure.counts])
+    np.save(tmp_path / "stack.npy", frames.astype(np.int32))
+    np.save(tmp_path / "mask.npy", exposure.open_pixels)
+    given = {"mask": str(tmp_path / "mask.npy"), "centre_y": 64.0, "centre_x": 64.0}
+    answers = scattering.density(tmp_path / "stack.npy", estimator="moments", **given)
+    assert [a["disk_number"].value is None for a in answers] == [False, True, False]
+    assert answers[1].flagged("frame-refused")
+    movie = scattering.density(
+        tmp_path / "stack.npy", estimator="inversion", movie=True, size_law="equal", **given
+    )
+    assert movie.tables["frames"]["frame"].tolist() == [0, 2]
+    assert movie.flagged("frames-refused")
+
+
+def test_a_beam_stop_that_leaves_nothing_says_so():
+    exposure = shot(5)[1]
+    rows, columns = np.indices((129, 129)) - 64
+    data = frame(exposure)
+    data["open_pixels"] = (("qy", "qx"), (np.hypot(rows, columns) > 60).astype(np.uint8))
+    data["open_pixels"].attrs["units"] = "1"
+    answer = scattering.density(data)
+    assert answer.flagged("hole-too-large")
+    assert answer.flagged("no-information")
+    assert max(answer["disk_number"].probabilities.values()) < 0.2
+
+
+def test_counts_that_are_cut_low_are_saturated():
+    exposure = shot(6)[1]
+    ready = prepare(np.minimum(exposure.counts, 40), mask=exposure.open_pixels)
+    assert "saturated-pixels" in {f.code for f in ready.flags}
+    ready = prepare(exposure.counts, mask=exposure.open_pixels)
+    assert "saturated-pixels" not in {f.code for f in ready.flags}

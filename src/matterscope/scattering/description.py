@@ -23,6 +23,7 @@ from matterscope.core.estimates import (
     refused,
 )
 from matterscope.scattering import pictures
+from matterscope.scattering.inversion import FEWEST, PROVED, explains
 from matterscope.scattering.levelling import collect
 from matterscope.scattering.posterior import credible_set
 from matterscope.scattering.refinement import intensity, uncertainties
@@ -237,23 +238,42 @@ def _residual(solution: Solution) -> tuple[Floats, Floats]:
     return np.maximum(counts.value, 0.0), counts.weight * values
 
 
+def _doubt_inversion(estimate: Estimate, solution: Solution) -> None:
+    """Say why a pattern was not inverted, or why what was found is not believed."""
+    inversion, inner = solution.inversion, int(solution.task.inner.sum())
+    if inversion is None:
+        if solution.speckle_pixels < 2.0:
+            estimate.flag(
+                "undersampled",
+                f"a speckle covers {solution.speckle_pixels:.1f} pixels; below 2 the pattern cannot be inverted",
+                "a longer distance, smaller pixels or a smaller beam",
+            )
+        if inner < FEWEST:
+            estimate.flag(
+                "hole-too-large",
+                f"only {inner} pixels of the inner pattern are open, {FEWEST} are needed to invert it",
+                "a smaller beam stop, or more of the detector",
+            )
+        return
+    if inversion.explained:
+        return
+    z = inversion.best.goodness
+    if z >= PROVED:
+        reason = f"do not explain the counts (deviance {z:+.1f} standard deviations from its expectation)"
+    elif explains(inversion.best):
+        reason = "explain the counts, but no second start led to them: with so few photons others might too"
+    else:
+        reason = "overlap"
+    estimate.flag(
+        "not-proved",
+        f"the disks found {reason}",
+        "particles may not be disks, light may be partially coherent, or the structure too crowded: trust the interval, not the number",
+    )
+
+
 def _doubts(estimate: Estimate, solution: Solution) -> None:
+    _doubt_inversion(estimate, solution)
     inversion, top = solution.inversion, float(solution.posterior.max())
-    if inversion is None and solution.speckle_pixels < 2.0:
-        estimate.flag(
-            "undersampled",
-            f"a speckle covers {solution.speckle_pixels:.1f} pixels; below 2 the pattern cannot be inverted",
-            "a longer distance, smaller pixels or a smaller beam",
-        )
-    if inversion is not None and not inversion.explained:
-        z = inversion.best.goodness
-        estimate.flag(
-            "not-proved",
-            f"the disks found do not explain the counts (deviance {z:+.1f} standard deviations from its expectation)"
-            if z >= 3.5
-            else "the disks found overlap",
-            "particles may not be disks, light may be partially coherent, or the structure too crowded: trust the interval, not the number",
-        )
     contrast, error = solution.moments["contrast"], solution.moments["contrast_error"]
     if solution.task.blur > 0 and solution.inversion is not None and solution.inversion.explained:
         length = 1.0 / (solution.task.blur * solution.frame.step[1])

@@ -71,6 +71,7 @@ def missing_disk(fit: Fit, counts: Counts, soft: float = SOFT) -> Missing:
     field = (counts.value - counts.weight * model) / safe * np.conj(amplitude) * 2.0 * f
     # the mean of cos² over the places of the disk is 1/2
     norm = np.sqrt(2.0 * (counts.weight * (f * np.abs(amplitude)) ** 2 / safe).sum())
+    norm = max(float(norm), 1e-30)  # a model that has died away asks for nothing
     size = PATTERSON_GRID
     plane = np.zeros((size, size), dtype=complex)
     plane[rows, columns] = field
@@ -169,7 +170,8 @@ def disk_weights(fit: Fit, counts: Counts) -> Floats:
     slope *= root[:, None]
     normal = slope.T @ slope
     # neighbours nearer than the resolution share a weight: held a little
-    normal[np.diag_indices_from(normal)] *= 1.03
+    diagonal = np.diag_indices_from(normal)
+    normal[diagonal] = 1.03 * normal[diagonal] + 1e-12 * normal[diagonal].max() + 1e-30
     return np.asarray(1.0 + np.linalg.solve(normal, slope.T @ ((seen - model) * root)), dtype=float)
 
 

@@ -106,8 +106,7 @@ def _superposition(values: Floats, flat: Flattened, task: Task, size: float) -> 
     """
     grid = 2.0 * np.pi / SIZE
     peaks, _ = strongest(values, 60, max(1.6 * size / grid, 3.0))
-    inner = task.open_pixels & (task.radius < 0.625 * 0.5 * min(task.image.shape))
-    rows, columns = np.nonzero(inner)
+    rows, columns = np.nonzero(task.inner)
     step = max(rows.size // 2000, 1)
     index = np.stack([rows[::step], columns[::step]])
     target, weight = flat.excess[tuple(index)] + 1.0, flat.weight[tuple(index)]

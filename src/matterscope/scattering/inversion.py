@@ -60,6 +60,8 @@ CLEAR = 4.5
 INCOMPLETE = 3.0
 """The same in spreads of the map, while missing disks make that spread."""
 CYCLES = 16
+FEWEST = 300
+"""Inner pixels below which nothing can be inverted."""
 DOUBTFUL = 7.0
 """A disk whose area is known worse than this (in its errors) is also tried away."""
 WORTH = 2.8
@@ -129,7 +131,7 @@ def prepare_seeds(task: Task, flat: Flattened, radius: float, rng: np.random.Gen
     peaks, _ = strongest(values, 200, hole)
     far = int(np.ceil(task.extent / grid))
     peaks = peaks[(np.abs(peaks) <= far).all(axis=1)]
-    inner = task.open_pixels & (task.radius < 0.625 * 0.5 * min(task.image.shape))
+    inner = task.inner
     rows, columns = np.nonzero(inner)
     # where most pixels hold no photon all of them are needed to tell lists apart
     most = 1500 if float(task.image[inner].mean()) > 3.0 else 6000

@@ -73,6 +73,12 @@ class Task:
         return np.asarray(ky, dtype=float), np.asarray(kx, dtype=float)
 
     @property
+    def inner(self) -> Mask:
+        """Return the open pixels that a list of positions is scored on: the inner five eighths."""
+        near = self.radius < 0.625 * 0.5 * min(self.image.shape)
+        return np.asarray(self.open_pixels & near, dtype=np.bool_)
+
+    @property
     def radius(self) -> Floats:
         """Return the distance of every pixel from the centre, px of x."""
         ky, kx = self.axes

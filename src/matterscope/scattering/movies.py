@@ -43,13 +43,23 @@ def follow(given: Input, settings: DensitySettings, call: Call) -> Estimate:
     else:
         items = [(frame, settings.model_dump()) for frame in load_frames(given, settings)]
     done = call.map(answer_unit, items, "density")
+    lost = [row for row in done if "refused" in row]
+    done = [row for row in done if "refused" not in row]
     rows = [{k: v for k, v in row.items() if k != "posterior"} for row in done]
     shares = [row["posterior"] for row in done]
     if not rows:
-        raise DataError("the stack has no frame that was asked for", where=given.source)
+        reason = f": {lost[0]['refused']}" if lost else " that was asked for"
+        raise DataError(f"the stack has no frame{reason}", where=given.source)
     table, chance = pd.DataFrame(rows), np.stack(shares)
     table.attrs["units"] = {"frame": "frame"}
     estimate = Estimate("scattering density", input=given.ref, tables={"frames": table})
+    if lost:
+        places = ", ".join(str(row["frame"]) for row in lost[:8])
+        estimate.flag(
+            "frames-refused",
+            f"{len(lost)} of {len(lost) + len(rows)} frames hold no pattern that can be answered (frames {places}): {lost[0]['refused']}",
+            "look at these frames; leave them out with --frames",
+        )
     mean = chance.mean(axis=0)
     numbers = np.arange(1.0, mean.size + 1.0)
     bands = tuple(Interval(level, *credible_set(numbers, mean, level)) for level in call.levels)
@@ -88,7 +98,10 @@ def answer_unit(item: tuple[Any, dict[str, Any]], rng: np.random.Generator) -> d
     source, given = item
     settings = DensitySettings.model_validate(given)
     frame = source if isinstance(source, Frame) else next(load_frames(source, settings))
-    solution = solve(frame, settings, rng)
+    try:
+        solution = solve(frame, settings, rng)
+    except DataError as error:
+        return {"frame": frame.index, "refused": error.what}
     low, high = credible_set(solution.numbers, solution.posterior, 0.9)
     return {
         "frame": frame.index,

@@ -18,6 +18,7 @@ from matterscope.scattering.coherence import invert_blurred
 from matterscope.scattering.differences import unseen_odds
 from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import (
+    FEWEST,
     Inversion,
     Plan,
     centre_of,
@@ -72,7 +73,8 @@ def solve(
     numbers = np.arange(1.0, high + 1.0)
     parts: dict[str, Floats] = {}
     inversion: Inversion | None = None
-    if settings.estimator in {"auto", "inversion"} and speckle_pixels(task) >= 2.0:
+    enough = speckle_pixels(task) >= 2.0 and int(task.inner.sum()) >= FEWEST
+    if settings.estimator in {"auto", "inversion"} and enough:
         inversion, task = search(ready, task, settings, rng, progress)
     moments = moment_estimates(ready, task, rings, settings, inversion)
     if settings.estimator in {"auto", "moments"}:

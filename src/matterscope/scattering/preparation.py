@@ -110,7 +110,8 @@ def prepare(
     candidates, symmetry = centre_candidates(image, open_pixels)
     likely = candidates if centre is None else [centre]
     if gain is not None:
-        known, words = Gain(gain), f"counts were divided by the gain given, {gain:.4g} per photon"
+        known = Gain(gain)
+        words = f"counts were divided by the gain given, {gain:.4g} per photon" * (gain != 1.0)
     elif photons:
         known, words = Gain(), ""
     else:
@@ -168,7 +169,10 @@ def _saturated(image: Floats, open_pixels: Mask) -> Mask:
     values = image[open_pixels]
     top = values.max()
     at_top = open_pixels & (image == top)
-    whole = top > 50 and at_top.sum() >= 4 and (values > 0.97 * top).sum() <= 1.5 * at_top.sum()
+    # a count that is cut gathers what lay above it; the tail of a pattern only falls
+    fewest, share = (4, 0.97) if top > 50 else (8, 0.9)
+    near = int((values >= min(share * top, top - 1.0)).sum())
+    whole = top > 8 and at_top.sum() >= fewest and near <= 1.5 * at_top.sum()
     return np.asarray(at_top if whole else np.zeros_like(at_top), dtype=np.bool_)
 
 

@@ -280,7 +280,9 @@ def _blurred(structure: Structure, counts: Counts, mode: int) -> tuple[Floats, F
 def _pack(structure: Structure, freedom: Freedom) -> Floats:
     radii = structure.radius if freedom.radii else structure.radius[:1]
     centre = structure.offset if freedom.centre else ()
-    return np.concatenate([[np.log(structure.scale)], structure.y, structure.x, radii, centre])
+    return np.concatenate(
+        [[np.log(max(structure.scale, 1e-30))], structure.y, structure.x, radii, centre]
+    )
 
 
 def _unpack(vector: Floats, like: Structure, freedom: Freedom) -> Structure:
@@ -404,7 +406,9 @@ def _try(
     measure: Callable[[Floats], float],
 ) -> _State:
     damped = normal.copy()
-    damped[np.diag_indices_from(damped)] *= 1.0 + damping
+    diagonal = np.diag_indices_from(damped)
+    # a parameter on which no count depends (a disk without weight) must not make the matrix singular
+    damped[diagonal] = damped[diagonal] * (1.0 + damping) + 1e-12 * damped[diagonal].max() + 1e-30
     step = np.linalg.solve(damped, slope)
     n = state.structure.count
     longest = float(np.abs(step[1 : 1 + 2 * n]).max(initial=0.0))
@@ -463,7 +467,8 @@ def uncertainties(fit: Fit) -> dict[str, Any]:
     projected out.
     """
     n = fit.structure.count
-    covariance = np.linalg.inv(fit.information)
+    floor = 1e-13 * float(np.diag(fit.information).max())
+    covariance = np.linalg.inv(fit.information + floor * np.eye(len(fit.information)))
     project = np.eye(n) - 1.0 / n
     result: dict[str, Any] = {}
     for name, start in (("y", 1), ("x", 1 + n)):
