@@ -181,9 +181,39 @@ def test_a_faulty_recipe_is_refused_with_the_faulty_entry(
         read_recipe(path)
 
 
+def test_the_recipe_with_dopants_is_valid() -> None:
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "nmc-doped.toml")
+    assert recipe.dopants.elements == ("Al", "Mg")
+
+
 def test_the_projects_recipe_is_valid() -> None:
     root = Path(__file__).parents[2]
     assert read_recipe(root / "recipes" / "nmc.toml").count >= 300
+
+
+def test_dopants_replace_metals_in_a_share_of_the_structures_and_change_nothing_else() -> None:
+    bare = Recipe.model_validate({"count": 60})
+    given = Recipe.model_validate(
+        {"count": 60, "dopants": {"elements": ["Al", "Mg"], "share": 0.5, "most": 2}}
+    )
+    doped = [(a, b) for a, b in zip(plans(bare, 7), plans(given, 7), strict=True) if b.dopants]
+    assert 20 <= len(doped) <= 40
+    assert {b.dopant for _, b in doped} == {"Al", "Mg"}
+    for before, after in doped:
+        one, other = make_structure(before), make_structure(after)
+        changed = np.flatnonzero(one.numbers != other.numbers)
+        assert len(changed) == after.dopants
+        assert set(other.numbers[changed]) == {{"Al": 13, "Mg": 12}[after.dopant]}
+        assert np.array_equal(one.positions, other.positions)
+        layer = other.arrays["layer"]
+        labels = structure_labels(after, other, np.full(len(other), np.nan), layer)
+        metals = sum(labels[f"{m}_content"] for m in ("nickel", "manganese", "cobalt"))
+        assert metals + labels["dopant_content"] == pytest.approx(1.0)
+        assert Plan.from_record(after.as_record()) == after
+
+
+def test_plans_without_dopants_keep_the_record_they_had() -> None:
+    assert all("dopant" not in p.as_record() for p in plans(Recipe.model_validate({"count": 9}), 7))
 
 
 def test_a_record_of_a_structure_is_plain_json(recipe: Path, tmp_path: Path) -> None:

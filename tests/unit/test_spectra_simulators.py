@@ -200,3 +200,18 @@ def test_cluster_begins_with_its_centre() -> None:
     around = cluster(bulk("Cu", "fcc", 3.61), 0, 4.0)
     assert around.distances[0] == 0.0
     assert np.all(np.diff(around.distances) >= -1e-4)
+
+
+def test_a_radius_of_zero_holds_the_same_number_of_atoms_in_dense_and_open_crystals():
+    decks = [
+        Feff(radius=0.0, quality="quick").task(bulk(*given), 0, "K").notes["atoms"]
+        for given in (("FeO", "rocksalt", 4.311), ("ZnSe", "zincblende", 5.668))
+    ]
+    assert abs(decks[0] - decks[1]) < 0.35 * max(decks)
+
+
+def test_disorder_is_a_card_of_its_own_and_absent_where_atoms_rest():
+    atoms = bulk("FeO", "rocksalt", 4.311)
+    rest, warm = (Feff(disorder=d).task(atoms, 0, "K") for d in (0.0, 0.006))
+    assert "SIG2 0.006" in warm.payload
+    assert rest.payload == warm.payload.replace("SIG2 0.006\n", "")

@@ -83,7 +83,27 @@ class SimulateSettings(Settings):
     instrument: float = option(
         0.5, "Standard deviation of the instrument's Gaussian.", units="eV", ge=0.0, le=10.0
     )
-    radius: float = option(5.2, "Radius of full multiple scattering.", units="Å", gt=2.0, le=9.0)
+    radius: float = option(
+        5.2,
+        "Radius of full multiple scattering; 0: the sphere that holds 55 atoms.",
+        units="Å",
+        ge=0.0,
+        le=9.0,
+    )
+    extra_width: float = option(
+        0.0,
+        "Added to the half width of the core hole; below 0 where `compare` is to find the width.",
+        units="eV",
+        ge=-2.0,
+        le=5.0,
+    )
+    disorder: float = option(
+        0.0,
+        "Mean-square relative displacement of the atoms; about 0.006 at room temperature.",
+        units="Å²",
+        ge=0.0,
+        le=0.05,
+    )
     scf_radius: float = option(
         4.2, "Radius of the self-consistent cluster.", units="Å", gt=2.0, le=8.0
     )

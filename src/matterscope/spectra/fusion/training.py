@@ -192,10 +192,21 @@ def prepare(model: FusionModel, names: tuple[str, ...]) -> Prepared:
     if names not in model.prepared:
         known = [model.scores[b] for b in names]
         half = len(model.targets) // 2  # weights from the clean rows: eight times faster
-        choices = choose([k[:half] for k in known], model.targets[:half])
+        choices = choose([k[:half] for k in known], model.targets[:half], _restricted(model, names))
         folds = grouped_folds(model.groups, min(FOLDS, len(set(model.groups.tolist()))))
         model.prepared[names] = Prepared(choices, *held_out(known, model.targets, folds, choices))
     return model.prepared[names]
+
+
+def _restricted(model: FusionModel, names: tuple[str, ...]) -> list[Choice]:
+    """Return the weights of these blocks in the choice for all blocks, where that was made."""
+    every = tuple(sorted(model.bases))
+    whole = model.prepared.get(every)
+    if whole is None:
+        return []
+    kept = np.isin(every, names)
+    rows = np.tile(kept, len(whole.choices[0].weights) // len(every))
+    return [Choice(c.weights[rows], c.noise) for c in whole.choices]
 
 
 def _limits(block: Floats, folds: Sequence[Any]) -> tuple[float, float]:

@@ -27,7 +27,13 @@ from matterscope.core.settings import Settings, validate
 from matterscope.io.limits import regular_file
 from matterscope.physics.structures import as_record, first_shell, from_record, structure_digest
 from matterscope.spectra.sets.relaxation import potential_version, relax
-from matterscope.spectra.sets.structures import METALS, Plan, enumerate_layered, make_structure
+from matterscope.spectra.sets.structures import (
+    METALS,
+    Plan,
+    doped,
+    enumerate_layered,
+    make_structure,
+)
 from matterscope.spectra.settings import BuildSettings
 from matterscope.spectra.simulators.contract import cached
 from matterscope.spectra.simulators.feff import Feff
@@ -61,6 +67,14 @@ class FeffRecipe(Settings):
     edge_step: float = Field(0.3, gt=0)
 
 
+class DopantRecipe(Settings):
+    """Which elements replace metals, in what share of the structures, and how many atoms at most."""
+
+    elements: tuple[Literal["Al", "Mg"], ...] = ()
+    share: float = Field(0.3, ge=0, le=1)
+    most: int = Field(1, ge=1, le=3)
+
+
 class Recipe(Settings):
     """A whole recipe, as it stands in the TOML file."""
 
@@ -69,6 +83,7 @@ class Recipe(Settings):
     children: int = Field(3, ge=1, le=50)
     relax: RelaxRecipe = Field(default_factory=lambda: RelaxRecipe.model_validate({}))
     distort: DistortRecipe = Field(default_factory=lambda: DistortRecipe.model_validate({}))
+    dopants: DopantRecipe = Field(default_factory=lambda: DopantRecipe.model_validate({}))
     feff: FeffRecipe = Field(default_factory=lambda: FeffRecipe.model_validate({}))
     sites: dict[str, int] = Field(default_factory=lambda: {"O": 2, "Ni": 2, "Mn": 1, "Co": 1})
 
@@ -102,7 +117,9 @@ def plans(recipe: Recipe, seed: int) -> list[Plan]:
     """Return the plans of a recipe; a longer set begins with the shorter one."""
     from matterscope.core.random import generator
 
-    return enumerate_layered(recipe.count, recipe.children, generator(seed, "nmc structures"))
+    found = enumerate_layered(recipe.count, recipe.children, generator(seed, "nmc structures"))
+    given = recipe.dopants
+    return [doped(plan, given.elements, given.share, given.most) for plan in found]
 
 
 def relaxed_structure(plan: Plan, recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -246,6 +263,12 @@ def build_set(inputs: list[Input], settings: BuildSettings, call: Call) -> list[
             estimate.tables["plans"] = pd.DataFrame([p.as_record() for p in planned])
             estimate.tables["plans"].attrs["units"] = {}
             _count(estimate, "structures", len(planned), "planned, nothing was computed")
+            expected = cost(recipe)
+            _count(estimate, "spectra", int(expected["spectra"]), "K edges of single sites")
+            for name, key, units in (("cpu_time", "cpu_hours", "h"), ("disk", "disk_mb", "MB")):
+                estimate.quantities[name] = Quantity(
+                    expected[key], units, reason="expected from measured costs of a unit"
+                )
         else:
             _build(estimate, recipe, planned, settings, call)
         estimate.provenance["recipe"] = recipe.model_dump()
@@ -274,6 +297,8 @@ def _build(
         if "labels" in m
     ]
     table = pd.DataFrame(rows)
+    if "dopant_content" in table:
+        table["dopant_content"] = table["dopant_content"].fillna(0.0)
     table.attrs["units"] = {"bond_length": "Å", "volume": "Å³"}
     estimate.tables["labels"] = table
     _count(estimate, "structures", len(rows), "counted")

@@ -13,7 +13,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from matterscope.physics.structures import first_shell
-from matterscope.spectra.sets.structures import METALS, Plan
+from matterscope.spectra.sets.structures import DOPANTS, METALS, Plan
 
 
 def nickel_charge(moments: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -29,7 +29,7 @@ def nickel_charge(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def balanced_charge(counts: dict[str, int]) -> float:
-    """Return q_Ni = (2 n_O − n_Li − 4 n_Mn − 3 n_Co) / n_Ni for Mn⁴⁺ and Co³⁺.
+    """Return q_Ni = (2 n_O − n_Li − 4 n_Mn − 3 n_Co − 3 n_Al − 2 n_Mg) / n_Ni for Mn⁴⁺ and Co³⁺.
 
     Examples
     --------
@@ -37,6 +37,7 @@ def balanced_charge(counts: dict[str, int]) -> float:
     2.667
     """
     charge = 2 * counts["O"] - counts["Li"] - 4 * counts["Mn"] - 3 * counts["Co"]
+    charge -= 3 * counts.get("Al", 0) + 2 * counts.get("Mg", 0)
     return charge / counts["Ni"]
 
 
@@ -46,6 +47,8 @@ def structure_labels(
     """Return what the models are trained on; contents are per transition metal."""
     counts = {symbol: int(np.sum(atoms.numbers == z)) for symbol, z in METALS.items()}
     counts |= {"Li": int(np.sum(atoms.numbers == 3)), "O": int(np.sum(atoms.numbers == 8))}
+    if plan.dopants:
+        counts[plan.dopant] = int(np.sum(atoms.numbers == DOPANTS[plan.dopant]))
     labels: dict[str, Any] = {
         f"{name}_content": counts[symbol] / plan.units
         for name, symbol in (
@@ -68,4 +71,6 @@ def structure_labels(
         "balanced_charge": balanced_charge(counts),
         "volume": float(atoms.get_volume() / plan.units),
     }
+    if plan.dopants:
+        labels["dopant_content"] = counts[plan.dopant] / plan.units
     return labels

@@ -6,7 +6,7 @@ the unrelaxed structure of each plan. Lattice: O3-LiMO₂ (R-3m), a ≈ 2.815 + 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ NAMED = {
 """Ni, Mn, Co per cell, the closest to 111, 532, 622, 712 and 811 (exact in the cell of ten)."""
 ORDERINGS = ("random", "clustered", "striped")
 DEFECTS = ("pristine", "vacancy", "antisite", "both")
+DOPANTS = {"Al": 13, "Mg": 12}
+"""Elements that may replace a metal, with their charges 3+ and 2+."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,15 @@ class Plan:
     vacancies: int
     antisites: int
     seed: int
+    dopant: str = ""
+    dopants: int = 0
 
     def as_record(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return asdict(self) | {"metals": list(self.metals)}
+        """Return plain JSON data; without dopants the record that sets had before there were any."""
+        record = asdict(self) | {"metals": list(self.metals)}
+        if not self.dopants:
+            del record["dopant"], record["dopants"]
+        return record
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Plan:
@@ -79,6 +86,15 @@ def enumerate_layered(count: int, children: int, rng: np.random.Generator) -> li
                 _child(len(plans), (units, metals, ordering, parent_seed), number, formula, rng)
             )
     return plans
+
+
+def doped(plan: Plan, elements: tuple[str, ...], share: float, most: int) -> Plan:
+    """Return the plan with 1 … `most` atoms of one of `elements` in a `share` of all plans, drawn by its own seed."""
+    rng = np.random.default_rng([plan.seed, 3])
+    if not elements or rng.random() >= share:
+        return plan
+    dopant, count = elements[int(rng.integers(len(elements)))], int(rng.integers(1, most + 1))
+    return replace(plan, dopant=dopant, dopants=count)
 
 
 def _composition(units: int, number: int, rng: np.random.Generator) -> tuple[int, int, int]:
@@ -165,6 +181,16 @@ def _order(places: NDArray[np.float64], kind: str, rng: np.random.Generator) -> 
     return np.asarray(rng.permutation(len(places)))
 
 
+def _dope(numbers: NDArray[np.int64], plan: Plan) -> None:
+    """Replace metals by the dopant in place, never the last atom of a metal."""
+    left = plan.dopants
+    for site in np.random.default_rng([plan.seed, 4]).permutation(len(numbers)):
+        kind = numbers[site]
+        if left and kind in METALS.values() and np.sum(numbers == kind) > 1:
+            numbers[site] = DOPANTS[plan.dopant]
+            left -= 1
+
+
 def make_structure(plan: Plan) -> Atoms:
     """Return the unrelaxed structure of a plan; `arrays["layer"]` is 1 for sites of the lithium layer.
 
@@ -183,6 +209,8 @@ def make_structure(plan: Plan) -> Atoms:
         numbers[nickel] = 3
         lithium[child.permutation(plan.lithium)[: plan.antisites]] = METALS["Ni"]
     kept = np.sort(child.permutation(len(sites["oxygen"]))[plan.vacancies :])
+    if plan.dopants:
+        _dope(numbers, plan)
     atoms = Atoms(
         numbers=np.concatenate([lithium, numbers, np.full(len(kept), 8)]),
         positions=np.vstack([sites["lithium"][filled], sites["metal"], sites["oxygen"][kept]]),

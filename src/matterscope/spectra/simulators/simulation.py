@@ -58,6 +58,8 @@ def engine_for(settings: SimulateSettings) -> Feff | Multiplet:
     return Feff(
         quality=settings.quality,
         radius=settings.radius,
+        extra_width=settings.extra_width,
+        disorder=settings.disorder,
         scf_radius=settings.scf_radius,
         k_max=settings.k_max,
         executable=(settings.executable or "feff") if settings.engine == "feff" else "",
