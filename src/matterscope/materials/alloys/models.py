@@ -28,11 +28,13 @@ from matterscope.materials.alloys.sitekernels import (
     site_bases,
 )
 from matterscope.materials.alloys.species import tree_features
-from matterscope.materials.forests import Forest, answer_without, grow
+from matterscope.materials.forests import KINDS, Forest, answer_without, grow
 
 Array = NDArray[np.float64]
 
-MEMBERS = ("vegard-process", "smooth-process", "joint-process", "trend-process", "trees")
+MEMBERS = (
+    "vegard-process", "smooth-process", "joint-process", "trend-process", "trees", "boosted-trees",
+)  # fmt: skip
 FOLDS = 5
 """Rows are left out in fifths for weights and calibration, and hyper-parameters found anew: leave-one-out
 flatters processes whose hyper-parameters have seen the row and whose nearest neighbours stay in."""
@@ -257,7 +259,9 @@ class AlloyModel:
                     member.process.without(out).predict(take(member.process.fractions, out))
                 )
             else:
-                answers.append((answer_without(features, target, self.seed, out), None))
+                answers.append(
+                    (answer_without(member.name, features, target, self.seed, out), None)
+                )
         return answers
 
     def _member(
@@ -269,8 +273,8 @@ class AlloyModel:
         mixed: tuple[str, ...],
         folds: NDArray[np.integer],
     ) -> Member:
-        if kind == "trees":
-            forest, left_out = grow(features, target, self.seed, folds)
+        if kind in KINDS:
+            forest, left_out = grow(kind, features, target, self.seed, folds)
             return Member(kind, None, forest, left_out, np.zeros(len(target)))
         terms = VEGARD_TERMS + bowing_terms(mixed)
         if "joint" in kind:
