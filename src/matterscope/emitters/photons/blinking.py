@@ -19,6 +19,8 @@ from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, f
 from matterscope.core.pictures import Panel, Picture, line, mark, points, steps
 from matterscope.emitters.photons.hidden_states import (
     HiddenStates,
+    astride,
+    bright_shares,
     bright_state,
     change_points,
     choose_states,
@@ -159,7 +161,7 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
 def _answer_states(
     estimate: Estimate, found: HiddenStates, bright: int, step: float, call: Call
 ) -> None:
-    rates = found.means / step
+    rates, passing = found.means / step, astride(found)
     error = (
         np.sqrt(found.means * found.fano / np.maximum(found.occupancy * found.path.size, 1.0))
         / step
@@ -172,7 +174,10 @@ def _answer_states(
             "occupancy": found.occupancy,
             "fano": found.fano,
             "dwell": step / np.maximum(1.0 - np.diag(found.transition), 1e-12),
-            "group": ["bright" if k >= bright else "dim" for k in range(rates.size)],
+            "group": [
+                "switching" if passing[k] else "bright" if k >= bright else "dim"
+                for k in range(rates.size)
+            ],
         }
     )
     table.attrs["units"] = {
@@ -186,11 +191,17 @@ def _answer_states(
     }
     estimate.tables["states"] = table
     estimate.quantities["states"] = Quantity(
-        int(rates.size),
+        int(rates.size - passing.sum()),
         "1",
-        reason="least Bayesian information criterion with levels apart by 1.5 σ",
+        reason="least Bayesian information criterion with levels apart by 1.5 σ; bins astride a switch are no state",
     )
-    on = found.posterior[:, bright:].sum(1)
+    on = found.posterior @ bright_shares(found, bright)
+    if passing.any():
+        estimate.flag(
+            "switches-inside-bins",
+            f"{found.occupancy[passing].sum():.1%} of the bins lie astride a switch; the occupancy splits them by their level",
+            "a shorter --bin-width",
+        )
     if rates.size == 1:
         estimate.quantities["bright_occupancy"] = refused("1", "one level explains the trace")
         estimate.flag(

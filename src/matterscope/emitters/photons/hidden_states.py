@@ -208,6 +208,39 @@ def choose_states(counts: Ints, most: int = 4) -> tuple[HiddenStates, dict[int, 
     return best, bic
 
 
+PASSING = 0.7
+"""Share of visits of one bin from which a level between others is none that is held."""
+
+
+def astride(found: HiddenStates) -> NDArray[np.bool_]:
+    """Return which levels between others are passed through rather than held: bins astride a switch."""
+    start = np.flatnonzero(np.r_[True, np.diff(found.path) != 0])
+    length, level = np.diff(np.r_[start, found.path.size]), found.path[start]
+    passing = np.zeros(found.means.size, bool)
+    for k in range(1, found.means.size - 1):
+        visits = length[level == k]
+        passing[k] = visits.size >= 5 and float(np.mean(visits == 1)) > PASSING
+    return passing
+
+
+def bright_shares(found: HiddenStates, bright: int) -> Floats:
+    """Return the part of each level's time that is bright; bins astride a switch are split by their level.
+
+    Parameters
+    ----------
+    bright : int
+        First bright state.
+    """
+    shares = (np.arange(found.means.size) >= bright).astype(float)
+    held = np.flatnonzero(~astride(found))
+    for k in np.flatnonzero(astride(found)):
+        low, high = found.means[held[held < k].max()], found.means[held[held > k].min()]
+        ends = shares[held[held < k].max()], shares[held[held > k].min()]
+        part = (found.means[k] - low) / max(high - low, 1e-12)
+        shares[k] = ends[0] + part * (ends[1] - ends[0])
+    return np.asarray(shares)
+
+
 def bright_state(found: HiddenStates) -> int:
     """Return the first bright state: the split with the largest variance between the two groups."""
     if found.means.size == 1:
