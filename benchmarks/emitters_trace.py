@@ -1,9 +1,9 @@
-"""Bright occupancy and number of states of made traces, with switches anywhere inside the bins.
+"""Bright share of the time and number of states of made traces, with switches anywhere inside the bins.
 
     python benchmarks/emitters_trace.py [TRACES] [SEED]
 
 Random telegraph of 400 and 60 counts a bin (excess noise 1.5), 3000 bins of 10 ms, mean bright dwell given in bins, dim
-dwell half of it. Prints how often 68 and 95 % intervals of the bright occupancy hold the share of time that was truly
+dwell half of it. Prints how often 68 and 95 % intervals of the bright share hold the share of time that was truly
 bright, and of the law behind it.
 """
 
@@ -36,7 +36,7 @@ def telegraph(rng: np.random.Generator, dwell: float) -> np.ndarray:
 
 def main(traces: int = 40, seed: int = 1) -> None:
     print(
-        "dwell bins | states found | occupancy − true share, coverage 68 / 95 % of the share; of the law 2/3 | CPU-s"
+        "dwell bins | states found | stated − true share, coverage 68 / 95 % of the share; of the law 2/3 | CPU-s"
     )
     for dwell in (100.0, 20.0, 5.0, 2.0):
         rows, states, cpu = [], [], 0.0
@@ -55,7 +55,7 @@ def main(traces: int = 40, seed: int = 1) -> None:
             answer = emitters.trace(trace)
             cpu += time.process_time() - begin
             states.append(int(answer["states"].value))
-            q = answer["bright_occupancy"]
+            q = answer["bright_time_share"]
             if q.value is None:
                 continue
             bands = [q.interval(v) for v in (0.68, 0.95)]

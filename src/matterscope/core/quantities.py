@@ -118,6 +118,10 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "misalignment": ("deg", "angle between two polarisation curves"),
     "recording_duration": ("s", "time from the first to the last event"),
     "states": ("1", "number of levels of a rate trace"),
+    "bright_time_share": (
+        "1",
+        "share of the time that is bright; bins astride a switch count in part",
+    ),
     "bright_occupancy": ("1", "share of time in the bright states"),
     "bright_rate": ("counts/s", "mean rate in the bright states"),
     "dim_rate": ("counts/s", "mean rate in the dim states"),

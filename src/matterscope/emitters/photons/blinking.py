@@ -195,11 +195,11 @@ def _answer_states(
         "1",
         reason="least Bayesian information criterion with levels apart by 1.5 σ; bins astride a switch are no state",
     )
-    on = found.posterior @ bright_shares(found, bright)
+    on = found.posterior[:, bright:].sum(1)
     if passing.any():
         estimate.flag(
             "switches-inside-bins",
-            f"{found.occupancy[passing].sum():.1%} of the bins lie astride a switch; the occupancy splits them by their level",
+            f"{found.occupancy[passing].sum():.1%} of the bins lie astride a switch; bright_time_share splits them by their level, bright_occupancy counts whole bins",
             "a shorter --bin-width",
         )
     if rates.size == 1:
@@ -210,6 +210,10 @@ def _answer_states(
         return
     estimate.quantities["bright_occupancy"] = from_samples(
         _block_means(on, call.rng("occupancy")), "1", call.levels
+    )
+    lit = found.posterior @ bright_shares(found, bright)
+    estimate.quantities["bright_time_share"] = from_samples(
+        _block_means(lit, call.rng("time share")), "1", call.levels
     )
     estimate.quantities["bright_rate"] = _weighted(
         rates, error, found.occupancy, slice(bright, None), call
