@@ -20,8 +20,9 @@ import numpy as np
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloys.fidelity import learn_two_fidelities
 from matterscope.materials.alloys.process import AlloyProcess, mixed_sites, take
+from matterscope.materials.alloys.rows import AlloyTable
 from matterscope.materials.alloys.sitekernels import site_bases
-from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.alloys.training import fit_unit
 
 GOALS = {

@@ -10,7 +10,8 @@ import pytest
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloys.audit import findings_of
 from matterscope.materials.alloys.models import AlloyModel
-from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.rows import AlloyTable
+from matterscope.materials.alloys.tables import read_alloys
 
 pytestmark = pytest.mark.realdata
 

@@ -12,8 +12,9 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.verbs import as_input
 from matterscope.materials.alloys.audit import findings_of, off_family_steps
+from matterscope.materials.alloys.rows import AlloyTable
 from matterscope.materials.alloys.table_fidelities import merge_duplicates
-from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.alloys.training import training_table
 from matterscope.materials.auditing import audit_table
 from matterscope.materials.findings import raise_first

@@ -17,7 +17,8 @@ from matterscope.core.errors import ConfigError, require
 from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.files import sha256_of, write_bytes
 from matterscope.core.pictures import Panel, Picture, bars
-from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.rows import AlloyTable
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.auditing import REFERENCES
 from matterscope.materials.defects.defect_tables import (
     Crystal,

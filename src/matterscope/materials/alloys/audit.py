@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from matterscope.materials.alloys.compositions import mean_charge
 from matterscope.materials.alloys.perovskite_229 import LIMITS
 from matterscope.materials.alloys.process import AlloyProcess, mixed_sites, take
+from matterscope.materials.alloys.rows import AlloyTable
 from matterscope.materials.alloys.sitekernels import VEGARD_TERMS, bowing_terms, site_bases
-from matterscope.materials.alloys.tables import AlloyTable
 from matterscope.materials.findings import Finding
 from matterscope.materials.solar.photovoltaics import detailed_balance
 

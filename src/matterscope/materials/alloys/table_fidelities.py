@@ -7,15 +7,13 @@ with a column for each of two; equal rows merged, contradictions refused.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from matterscope.core.errors import ConfigError, SchemaError
+from matterscope.materials.alloys.rows import AlloyTable
 from matterscope.materials.findings import Finding
-
-if TYPE_CHECKING:
-    from matterscope.materials.alloys.tables import AlloyTable
 
 
 def choose_phase(table: AlloyTable, wanted: str = "") -> AlloyTable:

@@ -23,8 +23,9 @@ from matterscope.materials.alloys.newcomers import new_rows
 from matterscope.materials.alloys.persistence import save_model
 from matterscope.materials.alloys.pictures import calibration_picture, parity_picture
 from matterscope.materials.alloys.process import take
+from matterscope.materials.alloys.rows import AlloyTable
 from matterscope.materials.alloys.table_fidelities import merge_duplicates
-from matterscope.materials.alloys.tables import AlloyTable, read_alloys
+from matterscope.materials.alloys.tables import read_alloys
 from matterscope.materials.findings import raise_first
 from matterscope.materials.settings import AlloyTableSettings, TrainSettings
 
