@@ -25,6 +25,7 @@ from matterscope.spectra.learned.experts import Experts
 from matterscope.spectra.learned.held_out import CALIBRATED_ON, fold_coverage, refusals
 from matterscope.spectra.learned.training import (
     Plan,
+    all_targets,
     distorted,
     fold_experts,
     instrument_views,
@@ -75,7 +76,7 @@ def main():
     windows = sys.argv[2].split(",") if len(sys.argv) > 2 else ["wide", "narrow"]
     members = int(sys.argv[3]) if len(sys.argv) > 3 else 2
     training = load_set(folder)
-    targets, rows = training.targets(), training.oxygen
+    targets, rows = all_targets(training), training.oxygen
     folds = grouped_folds(training.materials, 5, 0)
     call = Call(seed=0)
     sets = {"all": rows, "pure shells": training.pure, "own val split": rows & training.held_out}

@@ -1,7 +1,7 @@
 """What `spectra infer` itself covers and flags, on left-out materials: alignment error and draws included.
 
-In: the folder cu_k_feff (argument 1), window (argument 2), spectra per distortion (argument 3). Out: per
-distortion the share of left-out oxygen sites that is answered, right in coordination, inside its 90 % interval
+In: the folder cu_k_feff (argument 1), window (argument 2), spectra per distortion (argument 3), seed of the drawn
+sites and of the noise (argument 4), a folder that teaches the gate other shells (argument 5). Out: per distortion the share of left-out oxygen sites that is answered, right in coordination, inside its 90 % interval
 (per coordination too), its mean width and the bond error; and how many other sites are refused or flagged.
 """
 
@@ -24,9 +24,11 @@ from matterscope.spectra.learned.held_out import CALIBRATED_ON, calibrate
 from matterscope.spectra.learned.inference import MEASURED, flag_gates, half_width
 from matterscope.spectra.learned.training import (
     Plan,
+    all_targets,
     fold_experts,
     instrument_views,
     predict_folds,
+    read_others,
     training_views,
 )
 from matterscope.spectra.measured.quality import examine
@@ -37,6 +39,8 @@ TRIED = {
     "+3 eV": Distortion(shift=3.0),
     "noise 1 %": Distortion(noise=0.01),
     "slope +5 %": Distortion(slope=0.05),
+    "axis +5 eV": Distortion(shift=5.0),
+    "axis −5 eV": Distortion(shift=-5.0),
     "axis +7 eV": Distortion(shift=7.0),
 }
 LEVEL = 0.9
@@ -46,12 +50,14 @@ ENGINE = 8993.0
 """eV; median E½ of the set, computed."""
 
 
-def models(training, window, members, folds, call):
+def models(training, window, members, folds, call, folder):
     """Return the model of every fold, calibrated on the folds that it was trained on."""
-    targets, rows, shapes = training.targets(), training.oxygen, training.shapes(window)
+    targets, rows, shapes = all_targets(training), training.oxygen, training.shapes(window)
     views = training_views(training, window, call)
     plan = Plan(window, members, Recipe(), 0.7)
-    experts = fold_experts(shapes, views, targets, folds, plan, call)
+    others = read_others((folder,), window, call) if folder else None
+    beside = [others.without(training.materials[t].astype(str)) if others else None for _, t in folds]  # fmt: skip
+    experts = fold_experts(shapes, views, targets, folds, plan, call, beside)
     nuisances = instrument_views(training, window, call.rng("view"), 1)[0]
     held = predict_folds(experts, folds, {"clean": shapes, "nuisances": nuisances})
     made = []
@@ -62,19 +68,20 @@ def models(training, window, members, folds, call):
         known = np.concatenate([shapes[good], views.loud[0, good]])
         domain = fit_domain(known, np.tile(targets["coordination"][good], 2))
         calibration = calibrate(targets, [held[n] for n in CALIBRATED_ON], rows & inside)
+        calibration.edge_anchor = OXIDES - ENGINE
         low, high = np.quantile(shapes[good], [0.05, 0.95], axis=0)
         mean = shapes[good].mean(axis=0)
         made.append(WindowModel(window, own, domain, calibration, mean, low, high))
     return made
 
 
-def ask(training, i, how, model, call):
+def ask(training, i, how, model, call, seed):
     """Return (answer, refused, flagged) of one site through one distortion.
 
     The computed axis is moved as a whole to where measured oxides stand, so that the gates on it mean something.
     """
     energy, mu = training.energy[i] + OXIDES - ENGINE, training.mu[i]
-    rng = generator(0, "coverage", int(i))
+    rng = generator(seed, "coverage", int(i))
     seen = distort(energy, mu, how, float(energy[0]) + 10.0, rng)
     data = measurement(
         "spectrum",
@@ -98,15 +105,17 @@ def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "spectra/cu_k_feff"
     window = sys.argv[2] if len(sys.argv) > 2 else "wide"
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+    seed = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    shells = sys.argv[5] if len(sys.argv) > 5 else ""
     training, call = load_set(folder), Call(seed=0)
-    targets, rows = training.targets(), training.oxygen
+    targets, rows = all_targets(training), training.oxygen
     folds = grouped_folds(training.materials, 5, 0)
-    made = models(training, window, 2, folds, call)
+    made = models(training, window, 2, folds, call, shells)
     home = np.empty(len(rows), dtype=int)
     for k, (_, test) in enumerate(folds):
         home[test] = k
     # as many of every coordination, so that each has a number
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     cn = np.where(rows, targets["coordination"], -1)
     chosen = np.concatenate(
         [rng.permutation(np.flatnonzero(cn == k))[: count // 5] for k in range(5)]
@@ -116,7 +125,7 @@ def main():
     for name, how in TRIED.items():
         cells = []
         for i in chosen:
-            found, refused, flagged = ask(training, i, how, made[home[i]], call)
+            found, refused, flagged = ask(training, i, how, made[home[i]], call, seed)
             if found is None:
                 cells.append((cn[i], 1, 0, np.nan, np.nan, np.nan, 1))
                 continue
@@ -130,7 +139,9 @@ def main():
         own = " ".join(f"{np.nanmean(table[table[:, 0] == k, 4]):.2f}" for k in range(5))
         print(f"| {name} | {1 - mean[0]:.3f} | {mean[1]:.3f} | {mean[2]:.4f} | {mean[3]:.3f} | {own} | {mean[4]:.3f} | {mean[5]:.3f} |", flush=True)  # fmt: skip
     others = np.flatnonzero(~rows)
-    caught = np.array([ask(training, i, Distortion(), made[home[i]], call)[1:] for i in others])
+    caught = np.array(
+        [ask(training, i, Distortion(), made[home[i]], call, seed)[1:] for i in others]
+    )
     print(f"other sites: refused {caught[:, 0].mean():.3f}, refused or flagged {caught[:, 1].mean():.3f} of {len(others)}")  # fmt: skip
 
 

@@ -68,6 +68,8 @@ SCENES = {
     "spectra compare": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O"], {}),
     "spectra mixture": (lambda tmp: [f"{DEMO}:CuO", f"{DEMO}:Cu2O", f"{DEMO}:CaCuO2"], {"components": 2, "draws": 20}),
     "spectra reduce": (lambda tmp: [f"{DEMO}:CuO"], {}),
+    "spectra card": (nothing, {"name": "cu-k-xanes"}),
+    "spectra plan": (nothing, {"have": ("O:K", "Ni:K", "Mn:K", "Co:K", "Ni:L3", "Mn:L3")}),
     "emitters simulate": (nothing, {"kind": "stream", "duration": 0.05}),
     "emitters g2": (stream, {"longest_lag": 0.0}),
     "emitters plan": (nothing, {"ions": 200, "scan": False}),
@@ -85,6 +87,7 @@ SCENES = {
 }  # fmt: skip
 ELSEWHERE = {
     "spectra train": "needs a data set of spectra with structures",
+    "spectra evaluate": "needs a data set; tests/unit/test_spectra_transfer.py",
     "spectra fuse": "needs a built set; tests/unit/test_spectra_fusion.py",
     "spectra search": "needs a built set; tests/unit/test_spectra_search.py",
     "spectra crystal-field": "a fit of many CPU seconds; tests/unit/test_spectra_crystal_field.py",

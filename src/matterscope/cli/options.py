@@ -83,7 +83,8 @@ def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[insp
                 )
             )
             continue
-        flag = "--" + name.replace("_", "-")
+        # a name that is a word of Python ends in "_" there
+        flag = "--" + name.rstrip("_").replace("_", "-")
         text += "  (required)" if required else _shown(field.default)
         choice = typer.Option(
             *([f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]),

@@ -68,6 +68,26 @@ VERBS: dict[str, Verb] = {
         "oxidation state from the edge position, calibrated on standards of known state",
         "together",
     ),
+    "spectra evaluate": Verb(
+        "matterscope.spectra.learned.evaluation:evaluate_model",
+        "matterscope.spectra.settings:EvaluateSettings",
+        "score a stored model on a set it was not trained on: errors, coverage, refusals, controls",
+        metavar="FOLDER",
+    ),
+    "spectra card": Verb(
+        "matterscope.spectra.learned.cards:show_cards",
+        "matterscope.spectra.settings:CardSettings",
+        "what a model was trained on, how well it did on what it had not seen, and what it cannot",
+        "together?",
+        "MODEL",
+    ),
+    "spectra plan": Verb(
+        "matterscope.spectra.fusion.planning:plan_edges",
+        "matterscope.spectra.settings:PlanSettings",
+        "which further edge shrinks the interval of a target most, for what it costs",
+        "files?",
+        "FOLDER",
+    ),
     "spectra explain": Verb(
         "matterscope.spectra.learned.interpretation:explain_answer",
         "matterscope.spectra.settings:ExplainSettings",

@@ -443,7 +443,7 @@ def command_line(verb: str, inputs: list[Input], settings: Settings, options: Op
     words = ["matterscope", *verb.split(" ")]
     words += [i.source + (f":{i.selector}" if i.selector else "") for i in inputs]
     for name, value in changed(settings).items():
-        flag = name.replace("_", "-")
+        flag = name.rstrip("_").replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         elif isinstance(value, list):

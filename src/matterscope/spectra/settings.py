@@ -162,6 +162,21 @@ class InferSettings(Settings):
     normalisation: Literal["auto", "edge", "max", "none"] = option(
         "auto", "How the spectrum is normalised before it is aligned."
     )
+    as_: tuple[str, ...] = option(
+        (),
+        "Name the edge yourself: ELEMENT:EDGE for all inputs, ELEMENT:EDGE=FILE for one of them.",
+    )
+    reference: str = option(
+        "",
+        "Foil or standard measured on the same axis, FILE or FILE:NAME: gives the shift from it, and of a foil the offset of the axis.",
+    )
+    targets: tuple[str, ...] = option(
+        (), "Answer only these quantities, e.g. bond_length; empty: all that the model knows."
+    )
+    windows: tuple[WindowName, ...] = option(
+        ("wide", "narrow"),
+        "Windows that a model on aligned shapes may use: the widest that fits is.",
+    )
     sample: str = option("", "Name of the sample when all inputs are spectra of one sample.")
     ratios: tuple[str, ...] = option(
         (),
@@ -195,6 +210,15 @@ class TrainSettings(Settings):
     stress: bool = option(
         True,
         "Also score left-out spectra that are shifted, broader, noisy, tilted or self-absorbed.",
+    )
+    others: tuple[str, ...] = option(
+        (),
+        "Folders of further spectra that teach only the gate: other shells, and oxides by the same engine.",
+    )
+    anchor: float | None = option(
+        None,
+        "Measured minus computed E½ of standards with the same shape: lets infer notice a mis-set axis.",
+        units="eV",
     )
     licence: str = option("", "Licence of the training data, written into the card.")
 
@@ -346,8 +370,52 @@ class CompareFeaturesSettings(Settings):
     folds: int = option(5, "Folds of the cross-validation.", ge=2, le=20)
     sites: int = option(1000, "Sites drawn from the set; 0 takes all of them.", ge=0)
     experiment: str = option(
-        "", "CSV of measured spectra: file, selector, coordination_number, bond_length."
+        "",
+        "CSV of measured spectra with labels: file, selector, sample, coordination_number, bond_length, oxidation_state.",
     )
+
+
+class CardSettings(Settings):
+    """Settings of `spectra card`."""
+
+    name: str = option(
+        "", "Name of a shipped or trained model instead of a file; neither shows the shipped ones."
+    )
+
+
+class EvaluateSettings(Settings):
+    """Settings of `spectra evaluate`."""
+
+    model: str = option(
+        "", "Model file or name of a shipped model; by default the shipped one of the edge."
+    )
+    window: WindowName = option("wide", "Window of the aligned shapes.")
+    split: Literal["material", "formula", "system"] = option(
+        "material", "What is drawn with replacement for the intervals of the scores."
+    )
+    stress: bool = option(
+        True, "Also score spectra that are shifted, broader, noisy, tilted or self-absorbed."
+    )
+
+
+class PlanSettings(Settings):
+    """Settings of `spectra plan`."""
+
+    have: tuple[str, ...] = option(
+        (), "Edges measured already, e.g. Ni:K O:K; empty: the first edge is planned."
+    )
+    target: Literal[
+        "lithium_content",
+        "nickel_content",
+        "manganese_content",
+        "cobalt_content",
+        "nickel_oxidation_state",
+        "bond_length",
+    ] = option("lithium_content", "What shall be known better.")
+    costs: tuple[str, ...] = option(
+        (), "Cost of an edge, e.g. Ni:L3=2 (hours, or any unit); 1 where nothing is said."
+    )
+    model: str = option("", "Fusion model whose training set is asked when no folder is given.")
 
 
 class ExplainSettings(Settings):

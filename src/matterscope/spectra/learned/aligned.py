@@ -32,6 +32,7 @@ DRAWS = 24
 BROADENINGS = (0.5, 0.8, 1.1, 1.5)
 """eV; Gaussian widths tried for spectra that are sharper than theory (HERFD)."""
 CALIBRATION_GRID = np.linspace(0.0, 1.0, 401)
+EDGE = ("edge_tolerance", "edge_anchor")
 
 
 @dataclass
@@ -51,6 +52,10 @@ class Calibration:
     """Probability of an oxygen shell below which the answer is refused."""
     doubt_threshold: float
     """Disagreement of the experts (Å) above which it is flagged."""
+    edge_tolerance: float = float("inf")
+    """eV; an edge further than this from where its shape puts it is flagged."""
+    edge_anchor: float = float("nan")
+    """eV; measured minus computed edges of the same shape, from standards; NaN where none were given."""
 
     def widths(self, shares: Floats, spread: Floats) -> Floats:
         """Return σ̂ (Å) from tempered class probabilities (n, k) and the disagreement (n,)."""
@@ -83,6 +88,7 @@ class Calibration:
             "factor": [round(float(x), 5) for x in self.factor],
             "shell_threshold": self.shell_threshold,
             "doubt_threshold": self.doubt_threshold,
+            **{n: getattr(self, n) for n in EDGE if np.isfinite(getattr(self, n))},
         }
 
     @classmethod
@@ -97,6 +103,7 @@ class Calibration:
             np.array(entry["factor"]),
             float(entry["shell_threshold"]),
             float(entry["doubt_threshold"]),
+            **{n: float(entry[n]) for n in EDGE if n in entry},
         )
 
 
@@ -125,7 +132,7 @@ class WindowModel:
         """Return the model that was stored."""
         return cls(
             window,
-            Experts.unpack(arrays, meta["members"]),
+            Experts.unpack(arrays, meta["members"], WINDOWS[window]),
             Domain.rebuild(nested(arrays, "domain")),
             Calibration.from_json(meta["calibration"]),
             *arrays["population"].astype(float),
@@ -154,6 +161,8 @@ class Answer:
     disagreement: float
     as_measured: float
     """The larger of the two shares before any broadening was tried."""
+    edge: float
+    """eV; where the shape puts E½ − table, on the axis of the engine that the model was trained on."""
 
 
 def window_for(seen: Examined, available: dict[str, WindowModel]) -> str:
@@ -206,6 +215,7 @@ def answer(seen: Examined, model: WindowModel, call: Call, instrument: Instrumen
         float(distance[best]),
         float(spread.mean()),
         float(max(residual[0], distance[0])),
+        float(found["edge"][0].mean()) if "edge" in found else float("nan"),
     )
 
 

@@ -1,7 +1,7 @@
 """Experts: networks and kernel machines that answer together, because unlike models err differently.
 
 In: aligned shapes with labels, and the same shapes through instruments. Out: one set of answers per shape:
-coordination, bond and valence with the disagreement of the experts, and the probability of an oxygen shell.
+coordination, bond, valence and edge with the disagreement of the experts, and the probability of an oxygen shell.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ Ints = NDArray[np.int64]
 
 CLASSES = len(COORDINATIONS)
 STATES = 3
+EDGE = CLASSES + 1 + STATES
+"""Column of the machine that holds the edge position, behind classes, bond and states."""
 SHARPNESS = 0.2
 """Ridge scores of a class lie near 0 or 1; a softmax at this temperature makes them probabilities."""
 QUIET, SEEN = 0.03, 0.1
@@ -32,20 +34,57 @@ MIXING = 0.05
 """Largest share of another row in an anchor: no anchor is a spectrum of the training set."""
 
 
+MACHINES = ("machine", "gate", "level")
+FLAT = (20.0, 115.0)
+"""eV from E½: where the line is fitted that `levelled` divides by."""
+
+
+def levelled(shapes: NDArray[Any], grid: Floats) -> NDArray[np.float32]:
+    """Return shapes (n, m) divided by a line through their post-edge and aligned anew.
+
+    Gain and slope of the normalisation drop out, and with them what theory alone knows: its level far
+    above the edge. Machines on both descriptions err differently.
+    """
+    rows = np.asarray(shapes, dtype=np.float32)
+    far = (grid >= FLAT[0]) & (grid <= FLAT[1])
+    design = np.column_stack([np.ones(grid.size), grid / 50.0]).astype(np.float32)
+    fit = np.linalg.lstsq(design[far], rows[:, far].T, rcond=None)[0]
+    flat = rows / np.maximum(design @ fit, 0.2).T
+    near = np.flatnonzero((grid >= -4.0) & (grid <= 6.0))
+    above = flat[:, near] >= 0.5
+    first = near[np.maximum(above.argmax(axis=1), 1)]
+    own = np.arange(len(flat))
+    low, high = flat[own, first - 1], flat[own, first]
+    share = np.clip((0.5 - low) / np.where(np.abs(high - low) < 1e-6, 1e-6, high - low), 0.0, 1.0)
+    shift = grid[first - 1] + share * (grid[first] - grid[first - 1])
+    shift = np.where(above.any(axis=1), shift, 0.0)
+    moved = [np.interp(grid + s, grid, row) for s, row in zip(shift, flat, strict=True)]
+    return np.asarray(moved, dtype=np.float32)
+
+
+def reaches(grid: Floats) -> bool:
+    """Say whether a window reaches far enough for its shapes to be levelled."""
+    return bool(grid[-1] >= FLAT[1])
+
+
 @dataclass
 class Experts:
-    """Networks, and where trained a kernel machine and a kernel gate."""
+    """Networks, and where trained kernel machines and kernel gates."""
 
     ensemble: Ensemble
+    grid: Floats
+    """eV from E½; of the shapes."""
     machine: KernelRidge | None = None
-    """Answers coordination, bond and valence of oxygen shells."""
+    """Answers coordination, bond, valence and edge position of oxygen shells."""
     gate: KernelRidge | None = None
     """Answers whether the shell is oxygen."""
+    level: KernelRidge | None = None
+    """Like `machine`, on levelled shapes; windows that end near the edge have none."""
 
     def predict(self, rows: NDArray[Any]) -> dict[str, tuple[Floats, Floats]]:
         """Return per head (mean, disagreement) for shapes (n, m).
 
-        Half of the distance between networks and machine joins the networks' own disagreement on the bond.
+        Half of the distance between networks and machines joins the networks' own disagreement on the bond.
         """
         rows = np.asarray(rows, dtype=np.float32)
         found = self.ensemble.predict(rows)
@@ -54,15 +93,21 @@ class Experts:
             found["shell"] = (np.column_stack([1 - shell, shell]), np.zeros(len(rows)))
         if self.machine is None:
             return found
-        answers = self.machine.predict(rows)
+        answers = [self.machine.predict(rows)]
+        if self.level is not None:
+            answers.append(self.level.predict(levelled(rows, self.grid)))
         share, doubt = found["coordination"]
-        found["coordination"] = ((share + _shares(answers[:, :CLASSES])) / 2, doubt)
+        named = np.mean([_shares(a[:, :CLASSES]) for a in answers], axis=0)
+        found["coordination"] = ((share + named) / 2, doubt)
         valence, uncertain = found["valence"]
-        states = _shares(answers[:, CLASSES + 1 :])
+        states = np.mean([_shares(a[:, CLASSES + 1 : EDGE]) for a in answers], axis=0)
         found["valence"] = ((valence + states) / 2, uncertain)
         bond, spread = found["bond"]
-        other = answers[:, CLASSES]
+        other = np.mean([a[:, CLASSES] for a in answers], axis=0)
         found["bond"] = ((bond + other) / 2, np.hypot(spread, np.abs(bond - other) / 2))
+        if answers[0].shape[1] > EDGE:
+            edge = np.mean([a[:, EDGE] for a in answers], axis=0)
+            found["edge"] = (edge, np.zeros(len(rows)))
         return found
 
     def pack(self) -> tuple[Arrays, list[dict[str, Any]]]:
@@ -70,25 +115,48 @@ class Experts:
         arrays: Arrays = {}
         for k, member in enumerate(self.ensemble.members):
             arrays |= prefixed(member.as_arrays(), f"member{k}")
-        for name, machine in (("machine", self.machine), ("gate", self.gate)):
+        for name in MACHINES:
+            machine: KernelRidge | None = getattr(self, name)
             if machine is not None:
                 arrays |= prefixed(machine.as_arrays(), name)
         return arrays, [m.as_json() for m in self.ensemble.members]
 
     @classmethod
-    def unpack(cls, arrays: Arrays, meta: list[dict[str, Any]]) -> Experts:
+    def unpack(cls, arrays: Arrays, meta: list[dict[str, Any]], grid: Floats) -> Experts:
         """Return the experts that were stored."""
         members = tuple(
             Network.rebuild(nested(arrays, f"member{k}"), m) for k, m in enumerate(meta)
         )
-        kernels = [nested(arrays, name) for name in ("machine", "gate")]
-        machine, gate = (KernelRidge.rebuild(k) if k else None for k in kernels)
-        return cls(Ensemble(members), machine, gate)
+        return cls(Ensemble(members), grid, **machines_in(arrays))
+
+
+def machines_in(arrays: Arrays) -> dict[str, KernelRidge]:
+    """Return the machines among stored arrays, by name."""
+    kernels = {name: nested(arrays, name) for name in MACHINES}
+    return {name: KernelRidge.rebuild(k) for name, k in kernels.items() if k}
 
 
 def _shares(scores: Floats) -> Floats:
     power = np.exp((scores - scores.max(axis=1, keepdims=True)) / SHARPNESS)
     return np.asarray(power / power.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Shapes that a gate learns from.
+
+    Parameters
+    ----------
+    shapes : array of shape (n, m)
+    views : array of shape (k, n, m)
+        The same through instruments.
+    shell : array of shape (n,)
+        1 where the shell is oxygen.
+    """
+
+    shapes: NDArray[Any]
+    views: NDArray[Any]
+    shell: NDArray[Any]
 
 
 def train_machines(
@@ -97,8 +165,10 @@ def train_machines(
     targets: dict[str, NDArray[Any]],
     rows: Ints,
     rng: np.random.Generator,
-) -> tuple[KernelRidge, KernelRidge]:
-    """Return kernel machine and gate, trained on computed shapes and on views of them.
+    grid: Floats,
+    others: Taught | None = None,
+) -> dict[str, KernelRidge]:
+    """Return kernel machines and gates, trained on computed shapes and on views of them.
 
     Parameters
     ----------
@@ -109,27 +179,64 @@ def train_machines(
         Labels of all n shapes.
     rows : array of int
         What may be trained on.
+    grid : array of shape (m,), eV
+    others : Taught, optional
+        Further shapes for the gates.
     """
     own = rows[targets["shell"][rows] == 1]
+    goal = _goal(targets, own)
+    seen = Taught(shapes[rows], views[:1, rows], targets["shell"][rows])
+    if others is not None:
+        seen = Taught(
+            np.concatenate([seen.shapes, others.shapes]),
+            np.concatenate([seen.views, others.views[: len(seen.views)]], axis=1),
+            np.concatenate([seen.shell, others.shell]),
+        )
+    found = {
+        "machine": _machine(shapes[own], views[:, own], goal, rng),
+        "gate": _gate(seen.shapes, seen.views, seen.shell, rng),
+    }
+    if reaches(grid):
+        one = [levelled(v, grid) for v in views[:1, own]]
+        flat = levelled(shapes[own], grid)
+        found["level"] = _machine(flat, np.array(one).reshape(-1, *flat.shape), goal, rng)
+    return found
+
+
+def _goal(targets: dict[str, NDArray[Any]], own: Ints) -> Floats:
+    """Return classes, bond, states and edge of the rows, side by side."""
     known = targets["valence"][own]
     states = np.eye(STATES)[np.maximum(known, 0)]
     states[known < 0] = states[known >= 0].mean(axis=0) if (known >= 0).any() else 1 / STATES
-    goal = np.column_stack(
-        [np.eye(CLASSES)[targets["coordination"][own]], targets["bond"][own], states]
+    return np.column_stack(
+        [
+            np.eye(CLASSES)[targets["coordination"][own]],
+            targets["bond"][own],
+            states,
+            targets["edge"][own],
+        ]
     )
-    machine = train_kernel_ridge(
-        np.concatenate([shapes[own], *views[:, own]]),
+
+
+def _machine(
+    shapes: NDArray[Any], views: NDArray[Any], goal: Floats, rng: np.random.Generator
+) -> KernelRidge:
+    return train_kernel_ridge(
+        np.concatenate([shapes, *views]),
         np.tile(goal, (1 + len(views), 1)),
-        np.repeat([QUIET] + [SEEN] * len(views), len(own)),
+        np.repeat([QUIET] + [SEEN] * len(views), len(shapes)),
         rng,
         mixing=MIXING,
     )
-    shell = targets["shell"][rows][:, None].astype(float)
-    gate = train_kernel_ridge(
-        np.concatenate([shapes[rows], *views[:1, rows]]),
-        np.tile(shell, (1 + len(views[:1]), 1)),
-        np.full(len(rows) * (1 + len(views[:1])), SHELL_NOISE),
+
+
+def _gate(
+    shapes: NDArray[Any], views: NDArray[Any], shell: NDArray[Any], rng: np.random.Generator
+) -> KernelRidge:
+    return train_kernel_ridge(
+        np.concatenate([shapes, *views]),
+        np.tile(shell[:, None].astype(float), (1 + len(views), 1)),
+        np.full(len(shapes) * (1 + len(views)), SHELL_NOISE),
         rng,
         mixing=MIXING,
     )
-    return machine, gate

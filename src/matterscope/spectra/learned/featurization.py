@@ -6,7 +6,6 @@ features × models × nuisances, every cell scored on groups left out, and a def
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matterscope.core.errors import ConfigError, ReadError
+from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.pictures import Panel, Picture, image
 from matterscope.core.random import generator
@@ -23,9 +22,17 @@ from matterscope.learn.kernelridge import train_kernel_ridge
 from matterscope.learn.splits import grouped_folds
 from matterscope.spectra.learned.features import COMPONENTS, DISTORTIONS, FEATURES, distort
 from matterscope.spectra.learned.training import groups_of
+from matterscope.spectra.learned.transfer import (
+    LABELS,
+    MEASURED,
+    Standard,
+    parity_picture,
+    read_standards,
+    score_standards,
+    weigh,
+)
 from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
-from matterscope.spectra.measured.quality import examine_all
-from matterscope.spectra.sets.trainingsets import TrainingSet, load_set
+from matterscope.spectra.sets.trainingsets import COORDINATIONS, TrainingSet, load_set
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call, Input
@@ -94,13 +101,28 @@ def compare_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, An
         model.fit(shapes["clean"][train], (goal[train] - centre) / scale)
         for name, view in shapes.items():
             found[name][test] = model.predict(view[test]) * scale + centre
-    return {
+    scores = {
         name: {
             "coordination_f1": macro_f1(truth, p[:, :-1].argmax(axis=1)),
             "bond_mae": mean_absolute_error(bond, p[:, -1]),
         }
         for name, p in found.items()
     }
+    asked = item["measured"]
+    return {"scores": scores, "measured": None if asked is None else _answer_measured(item, seed)}
+
+
+def _answer_measured(item: dict[str, Any], seed: int) -> Floats:
+    """Return coordination number, bond (Å) and oxidation state (n, 3) of the measured spectra."""
+    truth, bond, states = item["truth"], item["bond"], item["states"]
+    goal = np.column_stack([np.eye(int(truth.max()) + 1)[truth], bond, states])
+    centre = goal.mean(axis=0)
+    scale = np.r_[np.ones(truth.max() + 1), bond.std(), max(states.std(), 1e-9)]
+    model = _model(item["model"], seed, item["feature"])
+    model.fit(item["shapes"]["clean"], (goal - centre) / scale)
+    found = np.asarray(model.predict(item["measured"])) * scale + centre
+    named = np.array(COORDINATIONS)[found[:, :-2].argmax(axis=1)]
+    return np.column_stack([named, found[:, -2:]])
 
 
 def compare_features(
@@ -115,8 +137,15 @@ def compare_features(
         rows = np.sort(call.rng("sites").permutation(rows)[: settings.sites])
     folds = grouped_folds(groups_of(training, settings.split)[rows], settings.folds, call.seed)
     views = _views(training, rows, settings, call)
+    standards: list[Standard] = []
+    left: list[dict[str, str]] = []
+    if settings.experiment:
+        standards, left = read_standards(Path(settings.experiment), settings.window)
+    asked = _asked(standards, training, rows, settings) if standards else {}
     targets = training.targets()
-    jobs = []
+    known = targets["valence"][rows]
+    states = np.where(known >= 0, known + 1.0, (known[known >= 0] + 1).mean() if (known >= 0).any() else 0.0)  # fmt: skip
+    jobs: list[dict[str, Any]] = []
     for aligned in (True, False) if settings.unaligned else (True,):
         for feature in settings.features:
             for model in settings.models:
@@ -126,8 +155,12 @@ def compare_features(
                 }
                 jobs.append(
                     {
-                        "label": f"{'aligned ' if aligned else ''}{feature}, {model}",
+                        "label": f"{'aligned' if aligned else 'fixed-axis'} {feature}, {model}",
                         "shapes": shapes,
+                        "measured": FEATURES[feature](*asked[aligned]).astype(np.float32)
+                        if asked
+                        else None,
+                        "states": states,
                         "model": model,
                         "feature": feature,
                         "folds": folds,
@@ -136,15 +169,91 @@ def compare_features(
                     }
                 )
     results = call.map(compare_unit, jobs, "comparison")
-    return [_estimate(given, jobs, results, training, rows, settings, call)]
+    scores = [r["scores"] for r in results]
+    estimate = _estimate(given, jobs, scores, training, rows, settings)
+    if settings.experiment:
+        answers = {j["label"]: r["measured"] for j, r in zip(jobs, results, strict=True)}
+        _judge_transfer(estimate, answers if standards else {}, standards, left, jobs[0], call)
+    _summarise(estimate)
+    return [estimate]
+
+
+def _centre(training: TrainingSet, rows: NDArray[np.int64]) -> float:
+    """Return the median E½ (eV) of the computed spectra: where a fixed axis is centred."""
+    found = [aligned_shape(training.energy[i], training.mu[i], "narrow")[1] for i in rows]
+    return float(np.median(found))
+
+
+def _asked(
+    standards: list[Standard],
+    training: TrainingSet,
+    rows: NDArray[np.int64],
+    settings: CompareFeaturesSettings,
+) -> dict[bool, tuple[Floats, Floats]]:
+    """Return the measured spectra as (values, grid), aligned and on the fixed axis of the theory."""
+    centre = _centre(training, rows)
+    found = {}
+    for aligned in (True, False):
+        pairs = [describe(s.energy, s.mu, aligned, settings.window, centre) for s in standards]
+        found[aligned] = (np.array([p[0] for p in pairs]), pairs[0][1])
+    return found
+
+
+def _judge_transfer(
+    estimate: Estimate,
+    answers: dict[str, Floats],
+    standards: list[Standard],
+    left: list[dict[str, str]],
+    job: dict[str, Any],
+    call: Call,
+) -> None:
+    """Put the measured spectra beside the distortions and let them speak on the recommendation."""
+    if left:
+        estimate.tables["experiment_left_out"] = pd.DataFrame(left)
+        message = f"{len(left)} measured spectra were left out: {left[0]['spectrum']} ({left[0]['left out because']})."
+        estimate.flag("experiment_left_out", message, "see the table experiment_left_out")
+    if not standards:
+        return
+    most = np.bincount(job["truth"]).argmax()
+    guesses = (COORDINATIONS[most], float(job["bond"].mean()), float(job["states"].mean()))
+    mean = dict(zip(LABELS, guesses, strict=True))
+    estimate.tables["experiment"], table = score_standards(standards, answers, mean)
+    estimate.tables["transfer"] = table
+    column = table[["description", "coordination_f1", "bond_mae"]].assign(distortion=MEASURED)
+    card = estimate.tables["stress_card"]
+    joined = pd.concat([card, column], ignore_index=True)
+    joined.attrs["units"] = card.attrs["units"]
+    estimate.tables["stress_card"] = joined
+    stressed = str(estimate.diagnostics["recommended"])
+    chosen, why = weigh(stressed, standards, answers, call.rng("samples"))
+    estimate.diagnostics |= {
+        "recommended": chosen,
+        "recommended_by_distortions": stressed,
+        "reason": f"{estimate.diagnostics['reason']}; {why}",
+    }
+    if any(np.isfinite(s.truth["bond_length"]) for s in standards):
+        estimate.pictures.append(parity_picture(standards, answers, chosen, mean["bond_length"]))
+
+
+def _summarise(estimate: Estimate) -> None:
+    """State the recommendation with its scores, and draw the cards."""
+    frame, best = estimate.tables["stress_card"], str(estimate.diagnostics["recommended"])
+    own = frame[(frame["description"] == best) & (frame["distortion"] != MEASURED)]
+    estimate.quantities["recommended"] = Quantity(best, "1", reason=estimate.diagnostics["reason"])
+    chosen = own[own["distortion"] == "clean"]
+    for name, units in (("coordination_f1", "1"), ("bond_mae", "Å")):
+        value = float((chosen if len(chosen) else own)[name].iloc[0])
+        reach = f"over the distortions it goes from {own[name].min():.3g} to {own[name].max():.3g}"
+        estimate.quantities[name] = Quantity(value, units, reason=reach)
+    titles = {"coordination_f1": "macro-F1 of the coordination", "bond_mae": "bond MAE / Å"}
+    cards = [_card(frame, n, t) for n, t in titles.items()]
+    estimate.pictures = [*cards, *estimate.pictures]
 
 
 def _views(
     training: TrainingSet, rows: NDArray[np.int64], settings: CompareFeaturesSettings, call: Call
 ) -> dict[bool, dict[str, tuple[Floats, Floats]]]:
-    centre = float(
-        np.median([aligned_shape(training.energy[i], training.mu[i], "narrow")[1] for i in rows])
-    )
+    centre = _centre(training, rows)
     views: dict[bool, dict[str, tuple[Floats, Floats]]] = {True: {}, False: {}}
     for number, name in enumerate(settings.distortions):
         if name not in DISTORTIONS:
@@ -174,7 +283,6 @@ def _estimate(
     training: TrainingSet,
     rows: NDArray[np.int64],
     settings: CompareFeaturesSettings,
-    call: Call,
 ) -> Estimate:
     estimate = Estimate("spectra compare-features", given.ref)
     targets = training.targets()
@@ -195,23 +303,7 @@ def _estimate(
     estimate.tables["stress_card"] = frame
     best, reason = recommend(frame[frame["description"] != "mean of the training set"])
     estimate.diagnostics |= {"recommended": best, "reason": reason, "sites": len(rows)}
-    chosen = frame[(frame["description"] == best) & (frame["distortion"] == "clean")]
-    for name, units in (("coordination_f1", "1"), ("bond_mae", "Å")):
-        worst = frame[frame["description"] == best][name]
-        value = float(chosen[name].iloc[0]) if len(chosen) else float(worst.iloc[0])
-        estimate.quantities[name] = Quantity(
-            value,
-            units,
-            reason=f"over the distortions it goes from {worst.min():.3g} to {worst.max():.3g}",
-        )
     estimate.provenance["references"] = ["Lei, Xu, Hwang and Chan, arXiv 2310.07049"]
-    for name, title in (
-        ("coordination_f1", "macro-F1 of the coordination"),
-        ("bond_mae", "bond MAE / Å"),
-    ):
-        estimate.pictures.append(_card(frame, name, title))
-    if settings.experiment:
-        estimate.tables["experiment"] = transfer(training, settings, call)
     return estimate
 
 
@@ -240,57 +332,3 @@ def _card(frame: pd.DataFrame, name: str, title: str) -> Picture:
     caption = "Every cell: pooled predictions on groups that the model had not seen."
     size = (2.5 + 1.1 * len(columns), 1.5 + 0.42 * len(rows))
     return Picture(f"card_{name}", title, [panel], caption, width=size[0], height=size[1])
-
-
-def transfer(training: TrainingSet, settings: CompareFeaturesSettings, call: Call) -> pd.DataFrame:
-    """Train each description on theory alone and answer measured spectra with known labels.
-
-    The table of the experiment has the columns ``file``, ``selector``, ``coordination_number``,
-    ``bond_length`` (Å).
-    """
-    from matterscope.io.reading import read
-
-    path = Path(settings.experiment)
-    if not path.is_file():
-        raise ReadError("there is no such table", where=str(path))
-    own = np.flatnonzero(training.oxygen)
-    targets = training.targets()
-    shapes = training.shapes(settings.window)[own]
-    hot = np.eye(5)[targets["coordination"][own]]
-    goal = np.column_stack([hot, targets["bond"][own]])
-    measured = []
-    with path.open(newline="") as handle:
-        for row in csv.DictReader(handle):
-            file = (
-                Path(row["file"]) if Path(row["file"]).is_absolute() else path.parent / row["file"]
-            )
-            (seen,) = examine_all(read(file, kind="spectrum", selector=row.get("selector", "")))
-            assert seen.normalised is not None
-            shape, _ = aligned_shape(
-                seen.normalised.energy, seen.normalised.mu, settings.window, seen.position
-            )
-            measured.append((row, np.nan_to_num(shape, nan=1.0)))
-    grid = WINDOWS[settings.window]
-    rows = []
-    for feature in settings.features:
-        for name in settings.models:
-            model = _model(name, int(call.rng("transfer").integers(2**31)), feature)
-            mean = goal.mean(axis=0)
-            model.fit(FEATURES[feature](shapes, grid), goal - mean)
-            found = (
-                model.predict(FEATURES[feature](np.array([m[1] for m in measured]), grid)) + mean
-            )
-            for (row, _), answer in zip(measured, found, strict=True):
-                rows.append(
-                    {
-                        "description": f"aligned {feature}, {name}",
-                        "spectrum": row.get("selector") or row["file"],
-                        "coordination_number": int(answer[:-1].argmax()) + 2,
-                        "true_coordination": row["coordination_number"],
-                        "bond_length": float(answer[-1]),
-                        "true_bond": row["bond_length"],
-                    }
-                )
-    frame = pd.DataFrame(rows)
-    frame.attrs["units"] = {"bond_length": "Å", "true_bond": "Å"}
-    return frame

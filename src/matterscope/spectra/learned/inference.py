@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matterscope.core.errors import ModelError
+from matterscope.core.errors import ConfigError, ModelError
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.core.pictures import Panel, Picture, band, bars, line
 from matterscope.io.reading import measurements
@@ -20,12 +20,14 @@ from matterscope.learn.persist import nested
 from matterscope.spectra.learned.aligned import Answer, WindowModel, answer, window_for
 from matterscope.spectra.learned.instruments import Instrument
 from matterscope.spectra.learned.models import PREDICTORS, Model, choose
+from matterscope.spectra.learned.references import Reference, named_edge, read_reference, relate
 from matterscope.spectra.loss.edge_cutting import cut_edges
 from matterscope.spectra.loss.loss_reduction import is_energy_loss
 from matterscope.spectra.measured.alignment import WINDOWS
 from matterscope.spectra.measured.quality import (
     SEVERE,
     Examined,
+    candidates,
     examine_all,
     is_simulated,
     verdict_of,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 ASKED = {"coordination_number": "1", "bond_length": "Å", "oxidation_state": "1"}
+OF_THE_SPECTRUM = {"edge_position", "edge_name", "shift_from_reference"}
 MEASURED = Instrument(
     gaussian=1.0,
     core_hole=(0.0, 0.3),
@@ -59,8 +62,8 @@ NEAR = 0.99
 """Percentile from which the answer is flagged: so many good spectra lie inside."""
 LONG = 2.05
 """Å; oxides whose edge is that of Cu(I) have shorter bonds (two-fold, 1.85 Å)."""
-EDGE_BY_STATE: dict[str, dict[int, float]] = {"Cu:K": {1: 2.5, 2: 6.5, 3: 9.5}}
-"""E½ − table (eV) of measured oxides; a mis-set axis disagrees with the shape by more than 5 eV."""
+LOW_EDGE = {"Cu:K": 5.0}
+"""E½ − table (eV) of measured oxides: Cu(I) stands below, Cu(II) above."""
 
 
 def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) -> list[Estimate]:
@@ -68,15 +71,16 @@ def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) ->
     seen: list[tuple[InputRef, Examined]] = []
     for given in inputs:
         seen += _examined(given, settings, call)
+    reference = read_reference(settings.reference) if settings.reference else None
     if settings.sample:
-        return _answer_sample(seen, settings, call)
+        return _answer_sample(seen, settings, call, reference)
     estimates = []
     groups = _one_place(seen)
     for number, group in enumerate(groups):
         if len(group) > 1:
-            estimates += _answer_sample(group, settings, call)
+            estimates += _answer_sample(group, settings, call, reference)
         else:
-            estimates.append(_answer_one(*group[0], settings, call))
+            estimates.append(_answer_one(*group[0], settings, call, reference))
         if len(groups) > 1:
             call.progress(number + 1, len(groups), "spectra")
     if len(groups) == len(seen):
@@ -101,8 +105,13 @@ def _one_place(seen: list[tuple[InputRef, Examined]]) -> list[list[tuple[InputRe
 def _examined(given: Input, settings: InferSettings, call: Call) -> list[tuple[InputRef, Examined]]:
     wanted = {"energy": settings.energy, "columns": settings.columns, "swap": settings.swap}
     options = {name: value for name, value in wanted.items() if value}
+    edge = named_edge(settings.as_, given)
     datasets = []
     for dataset in measurements(given, "spectrum", **options):
+        if edge:  # the user says which edge this is: nothing is cut out of it
+            own = {"element": edge[0], "edge": edge[1], "edge_given": True}
+            datasets.append(dataset.assign_attrs(own))
+            continue
         edges = cut_edges(dataset, given.ref, call)[1] if is_energy_loss(dataset) else []
         datasets += edges or [dataset]
     found = []
@@ -111,13 +120,34 @@ def _examined(given: Input, settings: InferSettings, call: Call) -> list[tuple[I
         name = str(source.get("selector") or given.selector)
         if spectrum.dataset.attrs.get("cut_from"):
             name = f"{spectrum.element} {spectrum.edge}"
+        if edge:
+            _doubt_name(spectrum, edge)
         found.append((InputRef(given.source, name, given.sha256), spectrum))
     return found
 
 
-def _answer_one(ref: InputRef, seen: Examined, settings: InferSettings, call: Call) -> Estimate:
-    estimate = verdict_of(seen)
-    estimate.capability, estimate.input = "spectra infer", ref
+def _doubt_name(seen: Examined, edge: tuple[str, str]) -> None:
+    """Flag an edge that the user named where the spectrum would be called another one."""
+    if not np.isfinite(seen.position):
+        return
+    unnamed = seen.dataset.drop_attrs(deep=False)
+    table = candidates(seen.position, unnamed.assign_attrs(label=seen.label))
+    if seen.candidates.empty or (len(table) and tuple(table.iloc[0][["element", "edge"]]) != edge):
+        other = f"{table.iloc[0]['element']} {table.iloc[0]['edge']}" if len(table) else "no edge"
+        message = f"You named {edge[0]} {edge[1]}; by its position (E½ {seen.position:.1f} eV) this would be {other}."
+        seen.flag("edge_named_against_position", message, "check the axis, or leave --as away")
+
+
+def _answer_one(
+    ref: InputRef,
+    seen: Examined,
+    settings: InferSettings,
+    call: Call,
+    reference: Reference | None = None,
+) -> Estimate:
+    estimate = _named(ref, seen)
+    if reference is not None and seen.element:
+        relate(estimate, seen, reference)
     blocking = sorted(seen.codes & SEVERE)
     if blocking:
         reason = next(f.message for f in seen.flags if f.code == blocking[0])
@@ -129,7 +159,7 @@ def _answer_one(ref: InputRef, seen: Examined, settings: InferSettings, call: Ca
         estimate.flag(code, error.what + ".", error.hint)
         return _refuse(estimate, error.what)
     answers: list[Estimate] = predictor(model)(model, [(estimate, seen)], settings, call)
-    return answers[0]
+    return _asked_only(answers[0], settings)
 
 
 def predictor(model: Model) -> Any:
@@ -140,11 +170,32 @@ def predictor(model: Model) -> Any:
     return getattr(import_module(module), name)
 
 
+def _asked_only(estimate: Estimate, settings: InferSettings) -> Estimate:
+    """Return the estimate with the quantities asked for, and what describes the measurement itself."""
+    if not settings.targets:
+        return estimate
+    known = set(estimate.quantities) - OF_THE_SPECTRUM
+    unknown = sorted(set(settings.targets) - known)
+    if unknown:
+        raise ConfigError(
+            f"this model does not answer {', '.join(unknown)}", expected=", ".join(sorted(known))
+        )
+    for name in known - set(settings.targets):
+        del estimate.quantities[name]
+    return estimate
+
+
 def _answer_sample(
-    seen: list[tuple[InputRef, Examined]], settings: InferSettings, call: Call
+    seen: list[tuple[InputRef, Examined]],
+    settings: InferSettings,
+    call: Call,
+    reference: Reference | None,
 ) -> list[Estimate]:
     """Fuse all spectra into one estimate where a model takes them together."""
     parts = [(_named(ref, s), s) for ref, s in seen]
+    for estimate, spectrum in parts:
+        if reference is not None and spectrum.element == reference.seen.element:
+            relate(estimate, spectrum, reference)
     usable = [(e, s) for e, s in parts if not s.codes & SEVERE]
     if not usable:
         return [_refuse(e, "none of the spectra of this sample can be used") for e, _ in parts]
@@ -173,7 +224,7 @@ def _answer_sample(
             found.input = InputRef(found.input.source, " + ".join(edges["edge"]), found.input.sha256)  # fmt: skip
         found.diagnostics["sample"] = settings.sample
         found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
-    return answers
+    return [_asked_only(found, settings) for found in answers]
 
 
 def _named(ref: InputRef, seen: Examined) -> Estimate:
@@ -209,7 +260,13 @@ def answer_aligned(
 def _aligned(
     model: Model, estimate: Estimate, seen: Examined, settings: InferSettings, call: Call
 ) -> Estimate:
-    available = windows_of(model)
+    wanted = set(map(str, settings.windows))
+    available = {n: w for n, w in windows_of(model).items() if n in wanted}
+    if not available:
+        raise ConfigError(
+            "the model has none of the windows asked for", got=", ".join(settings.windows),
+            expected=", ".join(windows_of(model)),
+        )  # fmt: skip
     estimate.provenance |= {
         "model": model.name,
         "model_sha256": model.sha256,
@@ -233,6 +290,7 @@ def _aligned(
         "domain_residual": found.residual,
         "domain_distance": found.distance,
         "disagreement": found.disagreement,
+        "edge_miss_ev": edge_miss(seen, found, available[window], _axis_offset(estimate)),
     }
     if window == "narrow" and "wide" in available:
         message = (
@@ -287,20 +345,40 @@ def flag_gates(
         estimate.flag(
             "members_disagree", message, "treat the answer with care; another edge would help"
         )
-    expected = EDGE_BY_STATE.get(f"{seen.element}:{seen.edge}")
-    if expected and not simulated:
-        centre = float(sum(p * expected[k + 1] for k, p in enumerate(found.valence)))
-        miss = seen.position - seen.table - centre
-        low, middle = seen.position - seen.table, 0.5 * (expected[1] + expected[2])
-        if low < middle + 0.5 and found.bond > LONG:
-            message = f"An edge as low as this with bonds as long as {found.bond:.2f} Å is typical of sulfides and metals; the model knows oxygen shells only."
-            estimate.flag(
-                "not_oxide_like", message, "check the composition before the answer is used"
-            )
-        if abs(miss) > 4.0:
-            message = f"E½ is {miss:+.1f} eV from where a shape of this oxidation state stands: the axis, or the sample, is not what it seems."
-            estimate.flag("axis_disagrees", message, "measure a foil on the same axis")
+    if not simulated:
+        _flag_edge(estimate, seen, found, model)
     return " ".join(reasons)
+
+
+def _flag_edge(estimate: Estimate, seen: Examined, found: Answer, model: WindowModel) -> None:
+    offset = _axis_offset(estimate)
+    low = seen.position - seen.table - offset
+    if low < LOW_EDGE.get(f"{seen.element}:{seen.edge}", -np.inf) and found.bond > LONG:
+        message = f"An edge as low as this with bonds as long as {found.bond:.2f} Å is typical of sulfides and metals; the model knows oxygen shells only."
+        estimate.flag("not_oxide_like", message, "check the composition before the answer is used")
+    miss = edge_miss(seen, found, model, offset)
+    if abs(miss) > model.calibration.edge_tolerance:
+        message = f"E½ is {miss:+.1f} eV from where an oxygen shell of this shape stands (± {model.calibration.edge_tolerance:.1f} eV): the axis, or the sample, is not what it seems."
+        estimate.flag(
+            "axis_disagrees", message, "measure a foil on the same axis and give it as --reference"
+        )
+
+
+def edge_miss(seen: Examined, found: Answer, model: WindowModel, offset: float = 0.0) -> float:
+    """Return how far (eV) E½ stands from where its shape puts it on a measured axis; NaN where unknown.
+
+    `offset` is what the axis is known to read too high. Computed axes mean nothing, so simulated
+    spectra have no miss.
+    """
+    if is_simulated(seen.dataset):
+        return float("nan")
+    expected = found.edge + model.calibration.edge_anchor
+    return float(seen.position - seen.table - offset - expected)
+
+
+def _axis_offset(estimate: Estimate) -> float:
+    known = estimate.diagnostics.get("reference", {}).get("axis_offset_ev", float("nan"))
+    return float(known) if np.isfinite(known) else 0.0
 
 
 def _quantities(estimate: Estimate, found: Answer, model: WindowModel, call: Call) -> None:

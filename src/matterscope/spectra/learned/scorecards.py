@@ -108,9 +108,13 @@ def tabulate(estimate: Estimate, window: str, scores: dict[str, Any]) -> None:
 
 
 def parity(
-    window: str, held: Held, targets: dict[str, NDArray[Any]], rows: NDArray[np.bool_]
+    window: str,
+    held: Held,
+    targets: dict[str, NDArray[Any]],
+    rows: NDArray[np.bool_],
+    caption: str = "Every point was predicted by experts that had seen no site of its material.",
 ) -> Picture:
-    """Return parity, confusion and F1 of the left-out sites."""
+    """Return parity, confusion and F1 of the sites."""
     truth, found = targets["bond"][rows], held.bond[rows]
     ends = [float(truth.min()), float(truth.max())]
     cn, named = targets["coordination"][rows], held.coordination[rows].argmax(axis=1)
@@ -121,7 +125,7 @@ def parity(
     few = generator(0, "picture").permutation(len(truth))[:1200]
     panels = [
         Panel(
-            [line(ends, ends, "perfect", "reference"), points(truth[few], found[few], "left-out sites", size=2)],
+            [line(ends, ends, "perfect", "reference"), points(truth[few], found[few], "sites", size=2)],
             "bond length in the structure / Å", "from the spectrum / Å", equal=True,
         ),
         Panel(
@@ -134,10 +138,9 @@ def parity(
             "CN", "F1", x_ticks=names, y_range=(0.0, 1.0),
         ),
     ]  # fmt: skip
-    caption = "Every point was predicted by experts that had seen no site of its material."
     return Picture(
         f"parity_{window}",
-        f"Left-out materials, {window} window",
+        f"Answers and structures, {window} window",
         panels,
         caption,
         columns=3,

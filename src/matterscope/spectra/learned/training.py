@@ -7,6 +7,7 @@ baseline. Splits are by material unless the user asks for a harder one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +18,17 @@ from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.core.random import generator
 from matterscope.learn.domain import fit_domain
 from matterscope.learn.ensembles import Ensemble
-from matterscope.learn.kernelridge import KernelRidge
 from matterscope.learn.networks import Head, Network, Recipe, train_network
-from matterscope.learn.persist import Arrays, nested, prefixed, save_model
+from matterscope.learn.persist import Arrays, prefixed, save_model
 from matterscope.learn.splits import grouped_folds
+from matterscope.physics.edges import edge
 from matterscope.spectra.learned.aligned import FAMILY, Calibration, WindowModel
-from matterscope.spectra.learned.experts import Experts, train_machines
+from matterscope.spectra.learned.experts import Experts, Taught, machines_in, train_machines
 from matterscope.spectra.learned.features import DISTORTIONS, distort
 from matterscope.spectra.learned.held_out import CALIBRATED_ON, Held, calibrate, empty, predict_held
 from matterscope.spectra.learned.instruments import Instrument, fine_shapes, observe
 from matterscope.spectra.learned.scorecards import REFERENCES, card_of, parity, scores_of, tabulate
-from matterscope.spectra.measured.alignment import aligned_shape
+from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
 from matterscope.spectra.sets.trainingsets import COORDINATIONS, SHELL, TrainingSet, load_set
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
     shapes, views, rows, plan = (item[name] for name in ("shapes", "views", "rows", "plan"))
     targets: Targets = item["targets"]
     if item["expert"] == "machines":
-        pair = train_machines(shapes, views.quiet, targets, rows, rng)
-        named = zip(("machine", "gate"), pair, strict=True)
+        grid, others = WINDOWS[plan.window], item["others"]
+        found = train_machines(shapes, views.quiet, targets, rows, rng, grid, others)
         arrays: Arrays = {}
-        for name, machine in named:
+        for name, machine in found.items():
             arrays |= prefixed(machine.as_arrays(), name)
         return {"arrays": arrays, "meta": {}}
 
@@ -124,19 +125,54 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
     return {"arrays": member.as_arrays(), "meta": member.as_json()}
 
 
-def _units(common: dict[str, Any], rows: Ints, plan: Plan) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Others:
+    """Further spectra for the gates: shells of other ligands, and oxides by the same engine.
+
+    A material of a test fold teaches nothing there.
+    """
+
+    materials: NDArray[Any]
+    taught: Taught
+
+    def without(self, materials: NDArray[Any]) -> Taught:
+        """Return the shapes of all other materials."""
+        keep = ~np.isin(self.materials, materials)
+        own = self.taught
+        return Taught(own.shapes[keep], own.views[:, keep], own.shell[keep])
+
+
+def read_others(folders: tuple[str, ...], window: str, call: Call) -> Others | None:
+    """Return what the folders teach the gates; None without any."""
+    if not folders:
+        return None
+    parts, names = [], []
+    for number, folder in enumerate(folders):
+        known = load_set(Path(folder))
+        rng = call.rng("others", number)
+        shapes = np.nan_to_num(known.shapes(window), nan=1.0)
+        views = instrument_views(known, window, rng, 1, QUIET)
+        parts.append(Taught(shapes, views, known.oxygen.astype(int)))
+        names.append(known.materials.astype(str))
+    taught = Taught(
+        np.concatenate([p.shapes for p in parts]),
+        np.concatenate([p.views for p in parts], axis=1),
+        np.concatenate([p.shell for p in parts]),
+    )
+    return Others(np.concatenate(names), taught)
+
+
+def _units(
+    common: dict[str, Any], rows: Ints, plan: Plan, others: Taught | None
+) -> list[dict[str, Any]]:
     kinds = ["network"] * plan.members + ["machines"] * plan.kernels
-    return [{**common, "rows": rows, "expert": kind} for kind in kinds]
+    return [{**common, "rows": rows, "expert": kind, "others": others} for kind in kinds]
 
 
 def _experts(units: list[dict[str, Any]], plan: Plan) -> Experts:
     members = [Network.rebuild(u["arrays"], u["meta"]) for u in units[: plan.members]]
-    if not plan.kernels:
-        return Experts(Ensemble(tuple(members)))
-    machine, gate = (
-        KernelRidge.rebuild(nested(units[-1]["arrays"], name)) for name in ("machine", "gate")
-    )
-    return Experts(Ensemble(tuple(members)), machine, gate)
+    machines = machines_in(units[-1]["arrays"]) if plan.kernels else {}
+    return Experts(Ensemble(tuple(members)), WINDOWS[plan.window], **machines)
 
 
 def fold_experts(
@@ -146,6 +182,7 @@ def fold_experts(
     folds: list[tuple[Ints, Ints]],
     plan: Plan,
     call: Call,
+    others: list[Taught | None] | None = None,
 ) -> list[Experts]:
     """Return the experts of every fold.
 
@@ -159,9 +196,12 @@ def fold_experts(
     folds : list of (train, test)
     plan : Plan
     call : Call
+    others : list, optional
+        What else teaches the gates of each fold.
     """
     common = {"shapes": shapes, "views": views, "targets": targets, "plan": plan}
-    items = [unit for train, _ in folds for unit in _units(common, train, plan)]
+    also = others or [None] * len(folds)
+    items = [u for (train, _), o in zip(folds, also, strict=True) for u in _units(common, train, plan, o)]  # fmt: skip
     units = call.map(train_unit, items, f"cross-validation {plan.window}")
     size = len(items) // len(folds)
     return [_experts(units[k * size : (k + 1) * size], plan) for k in range(len(folds))]
@@ -198,6 +238,14 @@ def distorted(training: TrainingSet, window: str, call: Call) -> dict[str, Float
     moved = zip(training.energy, training.mu, shifts, strict=True)
     result["random ±3 eV"] = np.array([aligned_shape(e + s, m, window)[0] for e, m, s in moved])
     return result
+
+
+def all_targets(training: TrainingSet) -> Targets:
+    """Return the labels from the structures and ``edge``: E½ − table (eV) on the engine's own axis."""
+    table = edge(training.element, training.edge).energy
+    pairs = zip(training.energy, training.mu, strict=True)
+    found = np.array([aligned_shape(e, m, "narrow")[1] for e, m in pairs])
+    return training.targets() | {"edge": found - table}
 
 
 def groups_of(training: TrainingSet, split: str) -> NDArray[Any]:
@@ -258,7 +306,7 @@ def _window(
     call: Call,
 ) -> tuple[WindowModel, Held, dict[str, Any]]:
     """Train, score and calibrate one window."""
-    targets, rows = training.targets(), training.oxygen
+    targets, rows = all_targets(training), training.oxygen
     recipe, share = Recipe(epochs=settings.epochs), settings.nuisances
     plan = Plan(window, settings.members, recipe, share, settings.kernels)
     shapes = training.shapes(window)
@@ -269,10 +317,16 @@ def _window(
         seen["nuisances"] = instrument_views(training, window, call.rng("view"), 1)[0].astype(float)
     if settings.stress:
         seen |= distorted(training, window, call)
-    held = predict_folds(fold_experts(shapes, views, targets, folds, plan, call), folds, seen)
+    others = read_others(settings.others, window, call)
+    beside = [others.without(training.materials[t].astype(str)) if others else None for _, t in folds]  # fmt: skip
+    experts = fold_experts(shapes, views, targets, folds, plan, call, beside)
+    held = predict_folds(experts, folds, seen)
     calibrating = [held[name] for name in CALIBRATED_ON if name in held]
     calibration = calibrate(targets, calibrating, rows)
-    model = _final(training, shapes, views, plan, calibration, call)
+    if settings.anchor is not None:
+        calibration.edge_anchor = settings.anchor
+    every = others.taught if others else None
+    model = _final(training, shapes, views, plan, calibration, call, every)
     return model, held["clean"], scores_of(training, held, targets, folds, calibrating)
 
 
@@ -283,10 +337,11 @@ def _final(
     plan: Plan,
     calibration: Calibration,
     call: Call,
+    others: Taught | None,
 ) -> WindowModel:
-    targets = training.targets()
+    targets = all_targets(training)
     common = {"shapes": shapes, "views": views, "targets": targets, "plan": plan}
-    items = _units(common, np.arange(len(shapes)), plan)
+    items = _units(common, np.arange(len(shapes)), plan, others)
     units = call.map(train_unit, items, f"final experts {plan.window}")
     own = training.oxygen
     # what instruments do is inside the domain

@@ -193,6 +193,7 @@ def candidates(position: float, dataset: xr.Dataset) -> pd.DataFrame:
 
     Evidence multiplies: a heavy-tailed law for E½ − table (median +5, width 6 eV), the kind of edge,
     the header's claim (× 4 for the element, × 1.5 for the edge) and element names in the label (× 3).
+    An edge that the user gave (``edge_given``) leaves no other.
     """
     prior = {"K": 1.0, "L3": 0.6, "L2": 0.15, "L1": 0.1}
     element = str(dataset.attrs.get("element") or "")
@@ -201,6 +202,8 @@ def candidates(position: float, dataset: xr.Dataset) -> pd.DataFrame:
     rows = []
     for entry in table().values():
         if not -25.0 <= position - entry.energy <= 45.0:
+            continue
+        if dataset.attrs.get("edge_given") and (entry.element, entry.name) != (element, edge):
             continue
         z = (position - entry.energy - 5.0) / 6.0
         weight = prior.get(entry.name, 0.03) * (1 + z * z / 3) ** -2

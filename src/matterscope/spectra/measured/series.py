@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity
 from matterscope.core.pictures import Layer, Panel, Picture, line, points
@@ -127,7 +127,12 @@ def _membership(values: Floats, upper: NDArray[np.bool_]) -> Floats:
         freedom = max(len(values) - 3, 1)
         apart = abs(groups[1].mean() - groups[0].mean())
         scale = max(np.sqrt(ties / freedom), 0.02 * apart)
-        law = [float(student.pdf((values[i] - g.mean()) / scale, freedom)) * len(g) for g in groups]
+        away = [(values[i] - g.mean()) / scale for g in groups]
+        # both densities have one norm, which drops out
+        law = [
+            float((1 + z**2 / freedom) ** (-(freedom + 1) / 2)) * len(g)
+            for z, g in zip(away, groups, strict=True)
+        ]
         found[i] = law[1] / sum(law)
     return found
 
@@ -143,7 +148,7 @@ def shift_intervals(
     spread = float(np.sqrt(shifts.var(ddof=1) + floor**2))
     freedom = len(shifts) - 1
     return float(shifts.mean()), [
-        (level, spread * float(student.ppf(0.5 + level / 2, freedom))) for level in levels
+        (level, spread * float(stdtrit(freedom, 0.5 + level / 2))) for level in levels
     ]
 
 
@@ -240,7 +245,7 @@ def separation(table: Floats, names: list[str], upper: NDArray[np.bool_]) -> pd.
         error = float(np.sqrt(sum(parts)))
         below = sum(p**2 / (len(g) - 1) for p, g in zip(parts, (low, high), strict=True))
         freedom = sum(parts) ** 2 / max(below, 1e-300)
-        half = float(student.ppf(0.95, max(freedom, 1.0))) * error
+        half = float(stdtrit(max(freedom, 1.0), 0.95)) * error
         apart = float(high.mean() - low.mean())
         rows.append(
             {
