@@ -7,7 +7,8 @@ import tifffile
 from matterscope import scattering
 from matterscope.core.errors import DataError, ReadError
 from matterscope.core.random import generator
-from matterscope.io.patterns import as_patterns, open_stack
+from matterscope.io.detector_axes import as_patterns
+from matterscope.io.patterns import open_stack
 from matterscope.scattering.disks import Recipe, place
 from matterscope.scattering.inversion import invert
 from matterscope.scattering.levelling import Task

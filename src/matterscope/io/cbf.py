@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
+from matterscope.io.detector_axes import as_patterns
 from matterscope.io.limits import declared, regular_file
 
 if TYPE_CHECKING:
-    pass
+    import xarray as xr
 
 WANTS_KIND = True
 MAGIC = b"###CBF"
@@ -215,3 +216,11 @@ def geometry(header: dict[str, str]) -> dict[str, Any]:
         # the header has the column's size first
         found["pixel"] = (float(size[2]), float(size[1]))
     return {k: v for k, v in found.items() if np.all(np.asarray(v) > 0)}
+
+
+def read(path: Path, kind: str | None = None) -> list[xr.Dataset]:
+    """Return the frame as a `patterns` measurement with axes in pixels from the middle."""
+    if kind not in {None, "patterns"}:
+        raise ReadError(f"a CBF is no {kind}", where=str(path), expected="patterns")
+    header, _ = read_header(path)
+    return [as_patterns(load(path).astype(float)[None], vendor=dict(header))]

@@ -146,7 +146,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "cbf",
-        "patterns",
+        "cbf",
         (".cbf",),
         ("patterns",),
         "CBF (imgCIF, byte offset) as Pilatus and Eiger detectors write it",

@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
-from matterscope.core.schema import measurement
 from matterscope.io import cbf, nexus_detector
+from matterscope.io.detector_axes import as_patterns
 from matterscope.io.limits import check_npz, declared, regular_file
 
 WANTS_KIND = True
@@ -343,47 +343,3 @@ def read(path: Path, kind: str | None = None, dataset: str = "") -> list[xr.Data
     declared(int(np.prod(stack.shape)) * 8, str(path), "the whole stack")
     counts = np.stack([np.asarray(f, dtype=float) for f in stack.frames()])
     return [as_patterns(counts, selector=stack.dataset, vendor=stack.vendor)]
-
-
-def as_patterns(
-    counts: NDArray[Any],
-    *,
-    step: tuple[float, float] = (1.0, 1.0),
-    centre: tuple[float, float] | None = None,
-    units: str = "1/px",
-    open_pixels: NDArray[Any] | None = None,
-    selector: str = "",
-    vendor: dict[str, Any] | None = None,
-    **attrs: Any,
-) -> xr.Dataset:
-    """Return frames as a measurement.
-
-    Parameters
-    ----------
-    counts : array of shape (frames, ny, nx), counts
-        Frames.
-    step : (float, float)
-        q per pixel along y and x, in `units`; (1, 1) in 1/px means that no geometry is known.
-    centre : (float, float), px
-        Index of q = 0; the middle by default.
-    open_pixels : boolean array of shape (ny, nx), optional
-        Measured pixels.
-    """
-    _, ny, nx = counts.shape
-    cy, cx = centre if centre is not None else (ny // 2, nx // 2)
-    variables: dict[str, Any] = {"counts": (("frame", "qy", "qx"), counts, "counts")}
-    if open_pixels is not None:
-        variables["open_pixels"] = (("qy", "qx"), np.asarray(open_pixels, dtype=np.uint8), "1")
-    return measurement(
-        "patterns",
-        {
-            "qy": ((np.arange(ny) - cy) * step[0], units),
-            "qx": ((np.arange(nx) - cx) * step[1], units),
-        },
-        variables,
-        source={"selector": selector},
-        vendor=vendor,
-        calibrated=bool(step != (1.0, 1.0)),
-        centre_known=centre is not None,
-        **attrs,
-    )

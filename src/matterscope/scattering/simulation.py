@@ -21,8 +21,8 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import sha256_of, write_bytes, write_text
 from matterscope.core.random import generator
+from matterscope.io.detector_axes import as_patterns
 from matterscope.io.measurement import write_stack
-from matterscope.io.patterns import as_patterns
 from matterscope.scattering import pictures
 from matterscope.scattering.disks import Recipe, place
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
