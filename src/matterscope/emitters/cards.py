@@ -126,6 +126,11 @@ def _gather_sites(cards: list[Estimate], whole: str) -> None:
 def _sites_picture(sites: list[Estimate], whole: str) -> Picture:
     """Return line centre, width and g2(0) of every site with 90 % intervals."""
     panels = []
+    # names are left out where they would overlap
+    every = max(len(sites) // 20, 1)
+    names = [
+        c.input.source.removeprefix("site ") if k % every == 0 else "" for k, c in enumerate(sites)
+    ]
     for name, label, level in (
         ("zpl_energy", "line centre (eV)", None),
         ("zpl_width", "line width (meV)", None),
@@ -149,7 +154,7 @@ def _sites_picture(sites: list[Estimate], whole: str) -> Picture:
         )
         drawn = points([k for k, _, _ in known], value, "90 % interval", y_low=low, y_high=high)
         line = [] if level is None else [mark(y=[level], label="½")]
-        panels.append(Panel([drawn, *line], "site", label))
+        panels.append(Panel([drawn, *line], "site", label, x_ticks=names))
     return Picture(
         "sites",
         f"{whole}: {len(sites)} sites",

@@ -189,7 +189,15 @@ def _answer_scan(estimate: Estimate, scan: FilmScan, call: Call) -> None:
     estimate.quantities["optimal_film_thickness"] = from_samples(scan.optimum, "nm", call.levels)
     estimate.quantities["optimal_stopped_fraction"] = from_samples(scan.best, "1", call.levels)
     estimate.diagnostics["film_scan_chi2_per_dof"] = scan.misfit
-    if np.mean(scan.optimum <= scan.curve[0][0] + 1e-9) > 0.05:
+    first, last = float(scan.curve[0][0]), float(scan.curve[0][-1])
+    ends = (scan.optimum <= first + 1e-9) | (scan.optimum >= last - 1e-9)
+    if first > 0 and np.mean(ends) > 0.05:
+        estimate.flag(
+            "optimum-loose",
+            f"the simulated ions do not settle the optimum: its interval reaches the end of the refined range, {first:.0f} to {last:.0f} nm",
+            "more --ions",
+        )
+    elif np.mean(scan.optimum <= first + 1e-9) > 0.05:
         estimate.flag(
             "optimum-at-edge",
             "no film at all captures as much as the best film",
