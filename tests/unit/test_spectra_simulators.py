@@ -17,7 +17,7 @@ from matterscope.core.errors import ConfigError, DataError
 from matterscope.physics.structures import cluster, first_shell, shortest_distance, site_classes
 from matterscope.spectra.simulators import feffstages
 from matterscope.spectra.simulators.contract import StageFailed, TimedOut, cached, keep
-from matterscope.spectra.simulators.feff import Feff, read_xmu
+from matterscope.spectra.simulators.feff import SCRATCH, Feff, read_xmu, remove_orphans
 from matterscope.spectra.simulators.l23 import Multiplet
 
 QUICK = Feff(quality="quick", radius=3.2, k_max=3.0, k_step=0.15, edge_step=0.5)
@@ -215,3 +215,20 @@ def test_disorder_is_a_card_of_its_own_and_absent_where_atoms_rest():
     rest, warm = (Feff(disorder=d).task(atoms, 0, "K") for d in (0.0, 0.006))
     assert "SIG2 0.006" in warm.payload
     assert rest.payload == warm.payload.replace("SIG2 0.006\n", "")
+
+
+def test_scratch_of_a_killed_process_is_removed_and_that_of_a_living_one_kept(
+    tmp_path: Path,
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, held, other = (
+        tmp_path / name
+        for name in (f"{SCRATCH}{gone.pid}-a", f"{SCRATCH}{os.getpid()}-b", "matterscope-feff-c")
+    )
+    for folder in (left, held, other):
+        folder.mkdir()
+    remove_orphans(tmp_path)
+    assert not left.exists()
+    assert held.exists()
+    assert other.exists()

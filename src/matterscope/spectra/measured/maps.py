@@ -311,7 +311,9 @@ def _say_plan(estimate: Estimate, plan: _Plan) -> None:
 
 def _summarise(estimate: Estimate, plan: _Plan) -> None:
     refused = float(np.asarray(estimate.arrays["refused"].values).mean())
-    estimate.quantities["refused_share"] = Quantity(refused, "1", reason="a count of pixels")
+    estimate.quantities["refused_share"] = Quantity(
+        refused, "1", reason="share of the pixels without an answer"
+    )
     if refused > 0.5:
         estimate.flag(
             "mostly_refused",
@@ -333,7 +335,9 @@ def _summarise(estimate: Estimate, plan: _Plan) -> None:
 
 def _draw(estimate: Estimate, plan: _Plan, cube: xr.Dataset) -> None:
     shown = [
-        n for n in estimate.arrays if not n.endswith("_sigma") and estimate.arrays[n].ndim == 2
+        n
+        for n, a in estimate.arrays.items()
+        if not n.endswith("_sigma") and a.ndim == 2 and (n != "refused" or bool(a.values.any()))
     ]
     panels = [_map_panel(name, estimate.arrays[name], cube) for name in shown]
     if panels:
@@ -372,6 +376,8 @@ def _map_panel(name: str, values: xr.DataArray, cube: xr.Dataset) -> Panel:
         extent[axis] = (float(at[0] - half), float(at[-1] + half))
     finite = z[np.isfinite(z)]
     low, high = np.quantile(finite, [0.01, 0.99]) if finite.size else (0.0, 1.0)
+    if name == "refused":
+        low, high = 0.0, 1.0
     layer = image(
         z,
         extent["x"],
@@ -385,6 +391,6 @@ def _map_panel(name: str, values: xr.DataArray, cube: xr.Dataset) -> Panel:
         f"x ({units})",
         f"y ({units})",
         name.replace(".", " ").replace("_", " "),
-        color_label=values.attrs.get("units", "1"),
+        color_label="" if values.attrs.get("units", "1") == "1" else values.attrs["units"],
         equal=True,
     )

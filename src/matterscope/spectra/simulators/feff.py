@@ -7,6 +7,7 @@ normalised it. Runs feff10-rs in processes of its own, or an external ``feff`` e
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import shutil
 import signal
@@ -43,6 +44,8 @@ STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "f
 MARGIN = 1.6
 """Å beyond the multiple-scattering radius: atoms that overlap the potentials inside."""
 MOST_POTENTIALS = 11
+SCRATCH = f"matterscope-feff-{platform.node()}-"
+"""Begin of the names of scratch folders; the number of the owning process follows."""
 THIRD_ROW_METALS = range(21, 31)
 
 
@@ -123,8 +126,9 @@ class Feff:
     def expect(self, task: Task) -> xr.Dataset:
         """Run FEFF on the deck of `task` in a scratch folder of its own."""
         memory = Path("/dev/shm")  # ~60 small files that nobody keeps
-        parent = memory if os.access(memory, os.W_OK) else None
-        with tempfile.TemporaryDirectory(prefix="matterscope-feff-", dir=parent) as name:
+        parent = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+        remove_orphans(parent)
+        with tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent) as name:
             folder = Path(name)
             (folder / "feff.inp").write_text(task.payload)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -184,6 +188,24 @@ class Feff:
             raise StageFailed(
                 "a stage of FEFF failed", got=_tail(folder / "log.txt"), hint="see the log excerpt"
             )
+
+
+def remove_orphans(parent: Path) -> None:
+    """Remove scratch folders in `parent` whose process on this host is gone: killed builders leave theirs behind."""
+    for folder in parent.glob(f"{SCRATCH}*-*"):
+        owner = folder.name.removeprefix(SCRATCH).partition("-")[0]
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's, and alive
+        return True
+    return True
 
 
 def scattering_radius(atoms: Atoms, count: int = 55) -> float:
