@@ -266,6 +266,6 @@ if __name__ == "__main__":
     sum_spectrum()
     for dose in (1.0, 0.1, 0.02):
         axes(int(sys.argv[1]) if len(sys.argv) > 1 else 300, dose)
-    compounds(228, 404)
+    compounds(228, 505)
     plural()
     coverage()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.core.errors import DataError
-from matterscope.physics.edges import LINE_PAIRS, loss_onset, separation
+from matterscope.physics.edges import LINE_PAIRS, WHITE_LINES, loss_onset, separation
 from matterscope.spectra.loss.peaks import Peak, find_peaks
 
 Array = NDArray[np.float64]
@@ -35,8 +35,8 @@ SINGLE_EDGES = (
     *((element, "L3") for element in ("Al", "Si", "P", "S")),
 )
 """Edges without a resolved pair of white lines: nothing but their place tells them."""
-COMMON = {"O": 0.5, "C": 0.3, "N": 0.1, "F": 0.1}
-"""Share of specimens that hold a light element, before anything was seen; a metal: one of all readings."""
+COMMON = {"O": 0.5, "C": 0.3, "N": 0.1, "F": 0.1} | dict.fromkeys(WHITE_LINES, 0.1)
+"""Share of specimens that hold an element, before anything was seen; others: one of all readings."""
 STATED = 0.5
 """The same for an element that the user says can be present."""
 READINGS = len(SINGLE_EDGES) + len(LINE_PAIRS)
