@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 AXES = ("zpl", "huang_rhys", "lifetime", "visibility", "misalignment")
 LOGARITHMIC = ("huang_rhys", "lifetime")
+SMALLEST_FACTOR = 1e-3
+"""Huang–Rhys factor below which none is told apart."""
 """Compared in ln: lifetimes run from 1 ns to 1e13 ns (dark transitions)."""
 
 
@@ -215,7 +217,7 @@ def _from_settings(settings: IdentifySettings) -> Evidence:
 
 
 def _factor(debye_waller: float | None) -> float | None:
-    return None if debye_waller is None else max(-float(np.log(debye_waller)), 1e-3)
+    return None if debye_waller is None else max(-float(np.log(debye_waller)), SMALLEST_FACTOR)
 
 
 def _evidence(given: dict[str, tuple[float | None, float, float]]) -> Evidence:
@@ -251,6 +253,9 @@ def _from_answer(answer: dict[str, object], settings: IdentifySettings) -> Evide
 
     zpl = read("zpl_energy", settings.zpl, settings.zpl_sigma)
     factor = read("huang_rhys", settings.huang_rhys, settings.huang_rhys_sigma)
+    if factor[0] is not None and factor[0] < SMALLEST_FACTOR:
+        # a spectrum in which no sideband is seen states 0: no evidence on a logarithmic scale
+        factor = (None, factor[1])
     lifetime = read("lifetime", settings.lifetime, settings.lifetime_sigma)
     visibility = read("polarization_visibility", settings.visibility, settings.visibility_sigma)
     turn = read("polarization_misalignment", settings.misalignment, settings.misalignment_sigma)
