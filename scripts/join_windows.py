@@ -1,7 +1,7 @@
 """Join models that were trained window by window into one file, as one call of `spectra train` makes it.
 
 In: model files of the same training set, and the target. Out: the joined model and its card beside it.
-The recipe of the shipped model: `matterscope spectra train cu_k_feff --name cu-k-xanes --licence
+The recipe of the shipped model: `matterscope spectra train cu_k_feff --name cu-k-xanes --others SHELLS --anchor -5.0 --licence
 BSD-3-Clause`, or once with `--windows wide` and once with `--windows narrow`, and this script.
 """
 
