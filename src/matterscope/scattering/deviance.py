@@ -37,6 +37,48 @@ def _deviance_moments() -> tuple[Floats, Floats, Floats]:
     return log_mean, first, (probability * each**2).sum(axis=1) - first**2
 
 
+@cache
+def _noisy_moments(noise: float) -> tuple[Floats, Floats, Floats]:
+    """Return ln m with mean and variance of the deviance of k + ε + noise, k Poisson of mean m."""
+    log_mean = np.linspace(np.log(1e-5), np.log(60.0), 90)
+    mean = np.exp(log_mean)[:, None, None]
+    k = np.arange(0.0, 130.0)[None, :, None]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(31)
+    chance = np.exp(special.xlogy(k, mean) - mean - special.gammaln(k + 1))
+    chance = chance * (weights / weights.sum())[None, None, :]
+    seen = np.maximum(k + noise + np.sqrt(noise) * nodes[None, None, :], 0.0)
+    model = mean + noise
+    each = 2.0 * (special.xlogy(seen, seen / model) - (seen - model))
+    first = (chance * each).sum(axis=(1, 2))
+    return log_mean, first, (chance * each**2).sum(axis=(1, 2)) - first**2
+
+
+def noisy_deviance(mean: Floats, noise: Floats) -> tuple[float, float]:
+    """Return mean and standard deviation of the deviance of counts with Gaussian read-out noise.
+
+    Parameters
+    ----------
+    mean : array of shape (n,)
+        Photons and the variance of the noise together, against which the shifted counts are held.
+    noise : array of shape (n,), counts²
+        Variance of the noise; a few distinct values.
+
+    Gaussian noise has no skewness, which Poisson counts of the same variance have: E differs by 4 % at
+    a variance of 9, more than a good fit may.
+    """
+    total = spread = 0.0
+    for each in np.unique(noise):
+        at = noise == each
+        photons = np.maximum(mean[at] - each, 1e-5)
+        log_mean, first, second = _noisy_moments(round(float(each), 6))
+        where, bright = np.log(photons), photons > 60.0
+        # E = 1 − κ₃/3μ² + E[d⁴]/6μ³ for a variance μ and a third moment of the photons alone
+        high = 1.0 - photons / (3.0 * mean[at] ** 2) + 1.0 / (2.0 * mean[at])
+        total += float(np.where(bright, high, np.interp(where, log_mean, first)).sum())
+        spread += float(np.where(bright, 2.0, np.interp(where, log_mean, second)).sum())
+    return total, float(np.sqrt(spread))
+
+
 def expected_deviance(mean: Floats) -> tuple[float, float]:
     """Return mean and standard deviation of the Poisson deviance under the means μ.
 

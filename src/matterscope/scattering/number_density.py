@@ -121,7 +121,8 @@ def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
         equal=settings.size_law == "equal",
         scatter=SCATTER[settings.size_law] or 1.0 / 3.0,
         find_centre=ready.centre_found or settings.find_centre,
-        noise=(settings.read_noise**2 + frame.background) / ready.gain.value**2,
+        noise=(settings.read_noise**2 + frame.background + ready.gain.read_variance)
+        / ready.gain.value**2,
         gain_error=ready.gain.error / ready.gain.value,
     )
 

@@ -40,6 +40,8 @@ class Gain:
 
     value: float = 1.0
     error: float = 0.0
+    read_variance: float = 0.0
+    """Variance of read-out noise that the frame shows beside its photons, counts²; 0 where it is told."""
 
 
 def estimate_gain(
@@ -93,13 +95,36 @@ def _at(
     root = np.sqrt(weight)
     taps = np.linalg.lstsq((odd * root).T, difference * root, rcond=None)[0]
     left = y.size / (y.size - len(AROUND))
+    weights = np.stack([weight, weight**2])
     squares = left * (difference - taps @ odd) ** 2 - 2.0 * read_variance
+    both_found = _two_noises(weights, squares, total[y, x]) if read_variance == 0 else None
+    read = 0.0
+    if both_found is not None:
+        read = both_found
+        squares = squares - 2.0 * read
     level = float((weight * total[y, x]).sum())
     value = float((weight * squares).sum()) / level
     spread = weight * (squares - value * total[y, x])
     # what the filter leaves of half a pixel grows with the photons: 5 % at 10, some 10 % at 100 per pixel
     left_over = 0.0 if (2.0 * np.array(centre) == twice).all() else 0.05 * value
-    return Gain(value, float(np.hypot(np.sqrt((spread**2).sum()) / level, left_over)))
+    error = float(np.hypot(np.sqrt((spread**2).sum()) / level, left_over))
+    return Gain(value, error, read)
+
+
+def _two_noises(weights: Floats, squares: Floats, total: Floats) -> float | None:
+    """Return the variance of a read-out noise beside the photons, or None where none stands out.
+
+    Two weights over the rings give two equations for the gain and the variance, which bright and dim rings
+    tell apart.
+    """
+    normal = np.stack([weights @ total, 2.0 * weights.sum(axis=1)], axis=1)
+    if abs(np.linalg.det(normal)) < 1e-3 * abs(normal[0, 0] * normal[1, 1]):
+        return None
+    inverse = np.linalg.inv(normal)
+    gain, variance = inverse @ (weights @ squares)
+    residual = weights * (squares - gain * total - 2.0 * variance)
+    sigma = float(np.sqrt((inverse @ (residual @ residual.T) @ inverse.T)[1, 1]))
+    return float(variance) if gain > 0 and variance > 5.0 * sigma else None
 
 
 def _moved(mask: Mask, dy: int, dx: int) -> Mask:

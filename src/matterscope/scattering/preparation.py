@@ -6,7 +6,7 @@ everything that was masked, found or doubted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,9 @@ def _gain(
     whole = bool(np.allclose(sample, np.rint(sample), atol=1e-6))
     found = estimate_gain(image, open_pixels, centres, read_variance)
     level = float(values.mean())
+    if whole and found is not None:
+        # whole counts have no read-out noise of their own; photons that vary more are something else
+        found = replace(found, read_variance=0.0)
     if whole:
         # what is left of an error of the centre grows with the level
         doubt = 0.3 + 0.003 * level
@@ -196,6 +199,8 @@ def _gain(
     if found is not None and found.value > 0.0 and level < NOISELESS * found.value:
         return found, (
             f"the counts are no photons: their noise between Friedel mates gives {found.value:.4g} ± {found.error:.2g} counts per photon, by which they were divided"
+            + f", and a read-out noise of {found.read_variance**0.5:.3g} counts"
+            * bool(found.read_variance)
         )
     # hardly any noise: 100 photons per pixel is what the model can bear
     return Gain(level / 100.0), (

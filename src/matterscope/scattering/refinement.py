@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 
 from matterscope.physics.fourier import TABLE_STEP, bessel_tables
-from matterscope.scattering.deviance import expected_deviance, poisson_deviance
+from matterscope.scattering.deviance import expected_deviance, noisy_deviance, poisson_deviance
 
 Floats = NDArray[np.float64]
 
@@ -433,7 +433,10 @@ def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: i
     information[np.diag_indices_from(information)] += curvature
     shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
     cost = poisson_deviance(shifted, mean)
-    expected, spread = expected_deviance(mean)
+    if counts.noise > 1e-6:
+        expected, spread = noisy_deviance(mean, counts.weight * counts.noise)
+    else:
+        expected, spread = expected_deviance(mean)
     spread = float(np.hypot(spread, counts.gain_error * expected))
     score = cost + penalty + _occam(structure, freedom, information)
     return Fit(structure, freedom, cost, expected, spread, information, score, iterations)
