@@ -127,3 +127,36 @@ def test_the_centre_is_found_at_a_tenth_of_a_photon():
         centres, _ = centre_candidates(exposure.counts, exposure.open_pixels)
         found += np.hypot(centres[0][0] - 65.3, centres[0][1] - 62.6) < 0.5
     assert found >= 4
+
+
+def test_an_oversampled_frame_with_free_radii_is_answered():
+    exposure, _ = shot_wide()
+    answer = scattering.density(exposure, estimator="inversion", size_law="normal")
+    assert answer["disk_number"].value == 5
+    assert answer.diagnostics["goodness_z"] < 3.5
+
+
+def shot_wide():
+    from matterscope.io.patterns import as_patterns
+
+    rng = generator(23, "wide")
+    grid = published_grid(513)
+    line = Beamline(grid, photons=1.0, beam_stop=28.0)
+    disks = place(5, Recipe(law="normal"), rng)
+    made = detect(intensity(disks, line, 2000.0), line, rng)
+    given = {"step": grid.step, "centre": grid.origin, "open_pixels": made.open_pixels}
+    return as_patterns(made.counts[None], **given, length_unit="px", area=4e6), disks
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_read_out_noise_is_in_the_expected_deviance_and_found_when_not_told(tmp_path, told):
+    exposure, rng = shot(photons=10.0)
+    noisy = exposure.counts + 3.0 * rng.standard_normal(exposure.counts.shape)
+    np.save(tmp_path / "noisy.npy", noisy)
+    np.save(tmp_path / "mask.npy", exposure.open_pixels)
+    given = {"read_noise": 3.0, "gain": 1.0} if told else {}
+    answer = scattering.density(
+        tmp_path / "noisy.npy", mask=str(tmp_path / "mask.npy"), estimator="inversion", **given
+    )
+    assert answer["disk_number"].value == 7
+    assert abs(answer.diagnostics["goodness_z"]) < 3.5

@@ -7,6 +7,7 @@ more disk, in standard errors and in shares of a mean disk, and its highest poin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 
 AREAS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Shares of the mean area at which a further disk is tried."""
+NEAR_GRID = 240
+"""Points per axis of the map of an oversampled frame, over twice the extent."""
 SOFT = 0.5
 """Share of a disk's own intensity that softens the zeros of the model while disks are missing."""
 
@@ -72,16 +75,40 @@ def missing_disk(fit: Fit, counts: Counts, soft: float = SOFT) -> Missing:
     # the mean of cos² over the places of the disk is 1/2
     norm = np.sqrt(2.0 * (counts.weight * (f * np.abs(amplitude)) ** 2 / safe).sum())
     norm = max(float(norm), 1e-30)  # a model that has died away asks for nothing
-    size = PATTERSON_GRID
+    if max(ky.size, kx.size) > PATTERSON_GRID:
+        score, axes = _near_map(field, (rows, columns), (ky, kx), float(np.sqrt(fit.freedom.area)))
+    else:
+        score, axes = _whole_map(field, (rows, columns), (ky, kx))
+    return Missing(np.asarray(score / norm, dtype=float), float(norm), axes)
+
+
+def _whole_map(
+    field: NDArray[np.complex128], index: tuple[Any, Any], k: tuple[Floats, Floats]
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return Re Σ field e^{+ik·u} over the whole field of view; `field` holds conj(F)."""
+    (ky, kx), size = k, PATTERSON_GRID
     plane = np.zeros((size, size), dtype=complex)
-    plane[rows, columns] = field
-    # field holds conj(F): the map is Re Σ field e^{+ik·u}, an inverse transform
+    plane[index] = field
     spectrum = fft.fftshift(fft.ifft2(plane)) * size**2
     turn = 2.0 * np.pi * (np.arange(size) - size // 2) / size
     step_y, step_x = float(ky[1] - ky[0]), float(kx[1] - kx[0])
     axes = (turn / step_y, turn / step_x)
     spectrum *= np.exp(1j * axes[0] * ky[0])[:, None] * np.exp(1j * axes[1] * kx[0])[None, :]
-    return Missing(np.asarray(spectrum.real / norm, dtype=float), float(norm), axes)
+    return spectrum.real, axes
+
+
+def _near_map(
+    field: NDArray[np.complex128],
+    index: tuple[Any, Any],
+    k: tuple[Floats, Floats],
+    extent: float,
+) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return the same where disks may lie: an oversampled frame has a field much wider than that."""
+    plane = np.zeros((k[0].size, k[1].size), dtype=complex)
+    plane[index] = field
+    axis = np.linspace(-extent, extent, NEAR_GRID)
+    waves = [np.exp(1j * np.outer(axis, each)) for each in k]
+    return (waves[0] @ plane @ waves[1].T).real, (axis, axis)
 
 
 def unseen_odds(fit: Fit, counts: Counts) -> float:

@@ -51,6 +51,8 @@ class Task:
         Width of the Gaussian that partial coherence lays over the intensity.
     gain_error : float
         Relative standard error of the counts per photon.
+    read : float, counts²
+        The part of `noise` that is Gaussian; the rest are dark counts, which are Poisson.
     """
 
     image: Floats
@@ -64,6 +66,7 @@ class Task:
     noise: float = 0.0
     blur: float = 0.0
     gain_error: float = 0.0
+    read: float = 0.0
 
     @property
     def axes(self) -> tuple[Floats, Floats]:
@@ -90,6 +93,7 @@ def collect(task: Task) -> Counts:
     ky, kx = task.axes
     open_pixels, image = task.open_pixels, task.image
     doubts = {"noise": task.noise, "blur": task.blur, "gain_error": task.gain_error}
+    doubts["read"] = task.read
     cy, cx = (round(c) for c in task.centre)
     whole = abs(task.centre[0] - cy) + abs(task.centre[1] - cx) < 1e-9
     if task.find_centre or not whole:

@@ -111,6 +111,7 @@ def trust_in(inversion: Inversion | None, power: Power) -> str:
 def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
     """Return the pattern as the inversion wants it."""
     width = settings.width or frame.width or (settings.area**0.5 if settings.area else None)
+    read = settings.read_noise**2 + ready.gain.read_variance
     extent = np.pi if width is None else min(width * frame.step[1], np.pi)
     return Task(
         ready.image,
@@ -121,8 +122,8 @@ def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
         equal=settings.size_law == "equal",
         scatter=SCATTER[settings.size_law] or 1.0 / 3.0,
         find_centre=ready.centre_found or settings.find_centre,
-        noise=(settings.read_noise**2 + frame.background + ready.gain.read_variance)
-        / ready.gain.value**2,
+        noise=(read + frame.background) / ready.gain.value**2,
+        read=read / ready.gain.value**2,
         gain_error=ready.gain.error / ready.gain.value,
     )
 

@@ -53,6 +53,8 @@ class Counts:
     """Standard deviation (px) of the Gaussian that partial coherence lays over the intensity."""
     gain_error: float = 0.0
     """Relative standard error of the counts per photon: the deviance is uncertain by as much."""
+    read: float = 0.0
+    """The part of `noise` that is Gaussian, without the skewness of dark counts."""
 
     @property
     def radius(self) -> Floats:
@@ -433,8 +435,8 @@ def assess(structure: Structure, counts: Counts, freedom: Freedom, iterations: i
     information[np.diag_indices_from(information)] += curvature
     shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
     cost = poisson_deviance(shifted, mean)
-    if counts.noise > 1e-6:
-        expected, spread = noisy_deviance(mean, counts.weight * counts.noise)
+    if counts.read > 1e-6:
+        expected, spread = noisy_deviance(mean, counts.weight * counts.read)
     else:
         expected, spread = expected_deviance(mean)
     spread = float(np.hypot(spread, counts.gain_error * expected))
