@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType, SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from matterscope import materials
+from matterscope.core.calls import Call
 from matterscope.core.errors import ConfigError, DataError, SchemaError
 from matterscope.materials.defects.hosts import find_host, host_table, natural_valence_band
+from matterscope.materials.transitions import validation
 from matterscope.materials.transitions.tables import LEVELS, read_levels, site_of
 
 HEADER = "host,impurity,site," + ",".join(LEVELS) + "\n"
@@ -189,7 +193,39 @@ def test_rows_may_not_be_split_at_random(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(HEADER + "CdTe,Cu,M_A,0,0.1,0.2,0.3,0.4,0.5\n")
     with pytest.raises(ConfigError, match="leak"):
-        materials.train(path, leave_out="fold")
+        materials.train(path, leave_out="level")
+
+
+def test_whole_defects_left_out_stay_out(monkeypatch):
+    """Nothing of a defect that is asked about may be among the rows learnt from, in either easier protocol."""
+    rows = [
+        {"host": h, "impurity": m, "site": "M_A", "native": False, **dict.fromkeys(LEVELS, 0.5)}
+        for h in ("CdTe", "ZnTe")
+        for m in ("Ag", "Al", "Au", "B", "Ba", "Be", "Bi", "Ca", "Cd", "Cl")
+    ]
+    table, seen = pd.DataFrame(rows), []
+
+    class Blind:
+        quantiles = MappingProxyType({0.68: 1.0, 0.95: 2.0})
+
+        def fit(self, rest, known, seed, *, energies):
+            seen.append(rest)
+            return self
+
+        def predict(self, asked, known):
+            kept = set(map(tuple, seen[-1][["host", "impurity", "site"]].to_numpy()))
+            assert not kept & set(map(tuple, asked[["host", "impurity", "site"]].to_numpy()))
+            if by == "impurity":
+                assert not set(seen[-1]["impurity"]) & set(asked["impurity"])
+            shape = np.zeros((len(asked), 6))
+            return SimpleNamespace(levels=shape, sigma=shape + 1, distance=np.zeros(len(asked)))
+
+    monkeypatch.setattr(validation, "LevelModel", Blind)
+    for by, folds in (("impurity", 10), ("fold", 5)):
+        seen.clear()
+        answers = validation.leave_groups_out(table, {}, by, Call(seed=1))
+        assert len(answers) == 6 * len(table)
+        assert len(seen) == folds
 
 
 def test_heavier_anions_lift_the_valence_band():
