@@ -213,9 +213,9 @@ def text(
 def _floats(values: ArrayLike | None) -> Any:
     import numpy as np
 
-    # six digits are finer than any print; they keep a report small
+    # six digits are finer than any print; they keep a report small (zeros and the tiniest stay as they are)
     array = np.atleast_1d(np.asarray(values, dtype=float))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = 10.0 ** (6 - np.ceil(np.log10(np.abs(array))))
         short = np.round(array * scale) / scale
     return np.where(np.isfinite(short), short, array).tolist()
