@@ -19,6 +19,7 @@ from golden import MAKERS, DigitalMicrographWriter, dm_image
 from matterscope.core.errors import DataError, ReadError
 from matterscope.io import read
 from matterscope.io.formats import FORMATS
+from matterscope.io.limits import check_npz
 
 MUTATIONS = 80
 SECONDS = 2.0
@@ -202,3 +203,15 @@ def test_an_image_that_declares_a_trillion_pixels_is_refused(tmp_path, suffix):
         path.write_bytes(content)
     with _memory(200e6), pytest.raises(DataError):
         read(path)
+
+
+def test_an_encrypted_member_of_an_archive_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "spectrum.npz"
+    np.savez(path, energy=np.arange(5.0))
+    data = bytearray(path.read_bytes())
+    # bit 0 of the flags, in the local header and in the central directory
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ReadError, match="closed"):
+        check_npz(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
@@ -387,6 +388,30 @@ def _from_array(
         y: dict[str, Any] = {"y": (("x",), values, "1")}
         x: dict[str, Any] = {"x": (np.arange(values.size, dtype=float), "1")}
         return measurement("curve", x, y, label=label or path.stem, vendor=vendor)
+    axis = stated_axis(energy, values.size)
+    return measurement(
+        "spectrum",
+        {"energy": (axis, "eV")},
+        {"mu": (("energy",), values, "1")},
+        label=label or path.stem,
+        source={"selector": label},
+        vendor=vendor,
+        warnings=[
+            {
+                "code": "axis_given",
+                "message": f"The axis was given by the user: START:STEP = {energy} eV.",
+            }
+        ],
+    )
+
+
+def stated_axis(energy: str, size: int) -> NDArray[np.float64]:
+    """Return the axis (eV) that a user states as START:STEP, of `size` values.
+
+    Raises
+    ------
+    ReadError
+    """
     start, _, step = energy.partition(":")
     try:
         first, width = float(start), float(step)
@@ -399,18 +424,4 @@ def _from_array(
             got=repr(energy),
             expected="START:STEP in eV with a positive step",
         )
-    axis = first + width * np.arange(values.size)
-    return measurement(
-        "spectrum",
-        {"energy": (axis, "eV")},
-        {"mu": (("energy",), values, "1")},
-        label=label or path.stem,
-        source={"selector": label},
-        vendor=vendor,
-        warnings=[
-            {
-                "code": "axis_given",
-                "message": f"The axis was given by the user: {first:g} eV + {width:g} eV steps.",
-            }
-        ],
-    )
+    return np.asarray(first + width * np.arange(size))

@@ -103,9 +103,12 @@ def check_npz(path: Path) -> None:
                 _check_member(
                     archive, member.filename, member.file_size, f"{path}:{member.filename}"
                 )
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    # RuntimeError: a member is encrypted, or packed in a way that the library does not know
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:
         raise ReadError(
-            f"the archive is damaged: {error}", where=str(path), hint="copy the file again"
+            f"the archive is damaged or closed: {error}",
+            where=str(path),
+            hint="copy the file again",
         ) from error
 
 

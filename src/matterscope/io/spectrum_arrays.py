@@ -15,6 +15,7 @@ import numpy as np
 from matterscope.core.errors import ReadError, UnitError
 from matterscope.core.schema import measurement
 from matterscope.core.units import conversion, parse_unit
+from matterscope.io.columns import stated_axis
 from matterscope.io.limits import check_npz, declared, plain_dataset
 
 if TYPE_CHECKING:
@@ -159,19 +160,7 @@ def _factor(node: Any) -> float:
 def _given(energy: str, size: int, path: Path) -> NDArray[np.float64]:
     if not energy:
         raise _no_axis(path, f"{size} values along the last axis")
-    start, _, step = energy.partition(":")
-    try:
-        first, width = float(start), float(step)
-    except ValueError:
-        first, width = 0.0, 0.0
-    if width <= 0:
-        raise ReadError(
-            "the energy axis is not understood",
-            where="--energy",
-            got=repr(energy),
-            expected="START:STEP in eV with a positive step",
-        )
-    return np.asarray(first + width * np.arange(size))
+    return stated_axis(energy, size)
 
 
 def _no_axis(path: Path, got: str) -> ReadError:
