@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+FEWEST_DWELLS = 5
+LOUD = 1.5
+"""Variance over mean above which a single level is more than counting noise."""
 REFERENCES = [
     "Rabiner, Proc. IEEE 77, 257 (1989): hidden Markov models",
     "Watkins and Yang, J. Phys. Chem. B 109, 617 (2005): change points of photon rates",
@@ -153,8 +156,9 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
     estimate.pictures += [
         _trace_picture(time, counts, step, found, bright),
         _noise_picture(counts, step),
-        _dwell_picture(dwell),
     ]
+    if any(times.size >= FEWEST_DWELLS for times, _ in dwell.values()):
+        estimate.pictures.append(_dwell_picture(dwell))
     return estimate
 
 
@@ -173,7 +177,9 @@ def _answer_states(
             "rate_sigma": error,
             "occupancy": found.occupancy,
             "fano": found.fano,
-            "dwell": step / np.maximum(1.0 - np.diag(found.transition), 1e-12),
+            "dwell": step / np.maximum(1.0 - np.diag(found.transition), 1e-12)
+            if rates.size > 1
+            else np.nan,
             "group": [
                 "switching" if passing[k] else "bright" if k >= bright else "dim"
                 for k in range(rates.size)
@@ -204,9 +210,13 @@ def _answer_states(
         )
     if rates.size == 1:
         estimate.quantities["bright_occupancy"] = refused("1", "one level explains the trace")
-        estimate.flag(
-            "one-state", "one level explains the trace: it does not blink above the noise"
+        ratio = float(found.fano[0])
+        words = (
+            "it does not blink above the noise"
+            if ratio < LOUD
+            else f"its rate fluctuates more than counting does (variance over mean {ratio:.3g} in a bin), but not between levels"
         )
+        estimate.flag("one-state", f"one level explains the trace: {words}")
         return
     estimate.quantities["bright_occupancy"] = from_samples(
         _block_means(on, call.rng("occupancy")), "1", call.levels
@@ -393,7 +403,10 @@ def _trace_picture(
     rate = counts[:n].reshape(-1, factor).mean(1) / step / 1000.0
     short = time[:n].reshape(-1, factor).mean(1)
     levels = found.means[found.path][:n].reshape(-1, factor).mean(1) / step / 1000.0
-    heights, edges = np.histogram(counts, bins=min(120, max(int(counts.max()) + 1, 2)))
+    # Freedman and Diaconis, but never finer than one count
+    finest = max(int(np.ptp(counts)) + 1, 2)
+    edges = np.histogram_bin_edges(counts, bins="fd")
+    heights, edges = np.histogram(counts, bins=min(120, finest, max(edges.size - 1, 2)))
     marks = [mark(x=(found.means / step / 1000.0).tolist(), label="levels")]
     return Picture(
         "trace",
@@ -451,7 +464,7 @@ def _noise_picture(counts: Ints, step: float) -> Picture:
 def _dwell_picture(found: dict[str, tuple[Floats, dict[str, float]]]) -> Picture:
     layers: list[Any] = []
     for i, (name, (times, law)) in enumerate(found.items()):
-        if times.size < 5:
+        if times.size < FEWEST_DWELLS:
             continue
         x = np.sort(times)
         layers.append(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 PLANCK = 4.135667696
 """µeV per GHz."""
+AT_THE_END = 1e-3
+"""Of the range of the visibility: there the curvature of the likelihood says nothing."""
 REFERENCES = [
     "Maus et al., Anal. Chem. 73, 2078 (2001): maximum likelihood against least squares for decays",
     "O'Connor and Phillips, Time-correlated single photon counting (1984)",
@@ -116,7 +118,11 @@ def _resample(
 
 def _answer_beat(estimate: Estimate, fit: Fit, call: Call) -> None:
     estimate.quantities["beat_frequency"] = fit.quantity("beat_frequency", call.levels)
-    estimate.quantities["beat_visibility"] = fit.quantity("beat_visibility", call.levels)
+    visibility = fit.quantity("beat_visibility", call.levels)
+    if visibility.value is not None and float(visibility.value) > 1.0 - AT_THE_END:
+        why = "at the end of its range: the fit gives no interval"
+        visibility = Quantity(visibility.value, "1", reason=why)
+    estimate.quantities["beat_visibility"] = visibility
     estimate.quantities["fine_structure_splitting"] = replace(
         fit.quantity("beat_frequency", call.levels, PLANCK), units="µeV"
     )

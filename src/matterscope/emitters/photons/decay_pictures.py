@@ -31,12 +31,14 @@ def decay_picture(decay: Decay, model: DecayModel, fit: Fit) -> Picture:
     if model.terms > 1:
         for k in range(1, model.terms + 1):
             part = fit.values[f"counts_{k}"] * model.share(fit.values[f"lifetime_{k}"], fit.values)
+            seen = part >= 0.5
+            # series1 has the colour of the fit
             layers.append(
                 line(
-                    centre,
-                    np.maximum(part, 0.5),
+                    centre[seen],
+                    part[seen],
                     f"{fit.values[f'lifetime_{k}']:.3g} ns",
-                    f"series{k}",
+                    f"series{k + 1}",
                 )
             )
     return Picture(
