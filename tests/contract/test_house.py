@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -130,6 +131,27 @@ def test_files_are_short_and_no_room_is_a_junk_room():
     for path in SOURCE.rglob("*.py"):
         assert path.stem not in {"utils", "util", "helpers", "misc", "common", "manager"}, path
         assert len(path.read_text().splitlines()) <= 520, path
+
+
+def taken(path, known):
+    """Modules of the house that a file imports, wherever in the file it does so, types included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            parts = [f"{node.module}.{a.name}" for a in node.names]
+            yield from (p if p in known else node.module for p in parts)
+
+
+def test_no_two_files_take_from_each_other():
+    paths = {
+        ".".join(p.relative_to(SOURCE.parent).with_suffix("").parts): p
+        for p in SOURCE.rglob("*.py")
+        if p.name != "__init__.py"
+    }
+    arrows = {(name, to) for name, p in paths.items() for to in taken(p, paths) if to in paths}
+    assert len(arrows) > 500
+    assert {(a, b) for a, b in arrows if (b, a) in arrows} == set()
 
 
 def planted(tmp_path, home, line):

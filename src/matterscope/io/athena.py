@@ -16,7 +16,7 @@ import numpy as np
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
-from matterscope.io.columns import ordered
+from matterscope.io.energy_axis import ordered
 from matterscope.io.limits import MAX_TEXT_BYTES
 from matterscope.io.text_columns import Floats
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
 from matterscope.core.schema import measurement
+from matterscope.io import energy_axis, spectrum_arrays
+from matterscope.io.energy_axis import Warnings
 from matterscope.io.limits import declared
 from matterscope.io.text_columns import (
     Floats,
@@ -31,7 +32,6 @@ from matterscope.io.text_columns import (
 if TYPE_CHECKING:
     import xarray as xr
 
-Warnings = list[dict[str, str]]
 WANTS_KIND = True
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -48,8 +48,6 @@ SIGNALS = ("intensity", "absorption", "mu_norm", "xanes", "counts", "signal", "y
 REFERENCES = ("murefer", "mu_ref", "muref", "mu_reference")
 """Names of the absorption of a reference, as a rule a foil, that is measured behind the sample."""
 NORMALISED = ("norm", "nor", "normalized", "normalised", "flat", "mu_norm")
-HC_ANGSTROM = 12398.41984
-"""Planck constant × speed of light, eV Å (CODATA 2018)."""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -88,8 +86,6 @@ def read(
     """
     declared(path.stat().st_size, str(path), "this text")
     if path.suffix.lower() in {".npy", ".npz"}:
-        from matterscope.io import spectrum_arrays
-
         return spectrum_arrays.read(path, energy=energy)
     text = decoded(path)
     if path.suffix.lower() == ".json" or text.lstrip()[:1] in "[{":
@@ -185,12 +181,12 @@ def spectrum(
     ``attrs["warnings"]`` as a list of {code, message}.
     """
     warnings: Warnings = list(attrs.pop("warnings", []))
-    energy = _energy(path, names, values, roles, d_spacing, warnings)
+    energy = energy_axis.measured_axis(path, names, values, roles, d_spacing, warnings)
     mu, how = _absorption(path, names, values, roles, swap)
     extra = {"i0": values[:, roles["i0"]]} if "i0" in roles else {}
     reference = _reference(names, values, roles)
     extra |= {"mu_reference": reference} if reference is not None else {}
-    energy, arrays = ordered(energy, {"mu": mu, **extra}, warnings)
+    energy, arrays = energy_axis.ordered(energy, {"mu": mu, **extra}, warnings)
     low = [n.lower() for n in names]
     normalised = "mu" in roles and low[roles["mu"]] in NORMALISED
     return measurement(
@@ -206,47 +202,6 @@ def spectrum(
         normalised=normalised,
         absorption=how,
         **attrs,
-    )
-
-
-def _energy(
-    path: Path,
-    names: list[str],
-    values: Floats,
-    roles: dict[str, int],
-    d_spacing: float | None,
-    warnings: Warnings,
-) -> Floats:
-    if "energy" in roles:
-        axis, name = values[:, roles["energy"]], names[roles["energy"]].lower()
-        step = np.median(np.abs(np.diff(axis))) if axis.size > 1 else 1.0
-        # no absorption spectrum has meV steps below 150 eV: the unit must be keV
-        if "kev" in name or (axis.max() < 150 and axis.min() > 0.5 and step < 0.02):
-            warnings.append(
-                {"code": "axis_kev", "message": "The axis was in keV; it was converted to eV."}
-            )
-            axis = axis * 1000.0
-        return np.asarray(axis)
-    if "angle" in roles and d_spacing:
-        warnings.append(
-            {
-                "code": "axis_angle",
-                "message": f"The axis was an angle; E = hc/(2 d sin θ) with d = {d_spacing:g} Å.",
-            }
-        )
-        angle = np.deg2rad(values[:, roles["angle"]])
-        return np.asarray(HC_ANGSTROM / (2 * d_spacing * np.sin(angle)))
-    if "angle" in roles:
-        raise ReadError(
-            "the axis is an angle and the d-spacing is not given",
-            where=str(path),
-            expected="Mono.d_spacing in the header",
-        )
-    raise ReadError(
-        f"column 1 is '{names[0]}', no energy found",
-        where=str(path),
-        got=", ".join(names),
-        hint="name the columns with --columns energy=1,mu=2; arrays without an axis need --energy START:STEP",
     )
 
 
@@ -292,47 +247,6 @@ def _reference(names: list[str], values: Floats, roles: dict[str, int]) -> Float
     return np.log(sample / behind) if (sample > 0).all() and (behind > 0).all() else None
 
 
-def ordered(
-    axis: Floats, arrays: dict[str, Floats], warnings: Warnings
-) -> tuple[Floats, dict[str, Floats]]:
-    """Return the axis increasing and free of repeats (repeated points averaged), saying what was done.
-
-    Examples
-    --------
-    >>> notes = []
-    >>> x, y = ordered(np.array([2.0, 1.0, 1.0]), {"mu": np.array([5.0, 1.0, 3.0])}, notes)
-    >>> x.tolist(), y["mu"].tolist(), [n["code"] for n in notes]
-    ([1.0, 2.0], [2.0, 5.0], ['axis_reversed', 'axis_duplicates'])
-    """
-    axis = np.asarray(axis, dtype=float)
-    steps = np.diff(axis)
-    if axis.size > 1 and (steps < 0).any():
-        reverse = bool((steps <= 0).all())
-        warnings.append(
-            {
-                "code": "axis_reversed" if reverse else "axis_unsorted",
-                "message": "The axis ran downwards; it was reversed."
-                if reverse
-                else f"The axis fell {int((steps < 0).sum())} times; the points were sorted.",
-            }
-        )
-        order = np.argsort(axis, kind="stable")
-        axis, arrays = axis[order], {k: np.asarray(v)[order] for k, v in arrays.items()}
-    unique, inverse, counts = np.unique(axis, return_inverse=True, return_counts=True)
-    if unique.size < axis.size:
-        warnings.append(
-            {
-                "code": "axis_duplicates",
-                "message": f"{axis.size - unique.size} repeated points of the axis were averaged.",
-            }
-        )
-        arrays = {
-            k: np.bincount(inverse, weights=np.asarray(v, dtype=float)) / counts
-            for k, v in arrays.items()
-        }
-    return unique, arrays
-
-
 def _curve(path: Path, table: Table) -> xr.Dataset:
     if table.values.shape[1] < 2:
         raise ReadError(
@@ -342,7 +256,7 @@ def _curve(path: Path, table: Table) -> xr.Dataset:
             hint="give the axis with --energy START:STEP",
         )
     warnings: Warnings = []
-    x, arrays = ordered(table.values[:, 0], {"y": table.values[:, 1]}, warnings)
+    x, arrays = energy_axis.ordered(table.values[:, 0], {"y": table.values[:, 1]}, warnings)
     return measurement(
         "curve",
         {"x": (x, "1")},
@@ -388,7 +302,7 @@ def _from_array(
         y: dict[str, Any] = {"y": (("x",), values, "1")}
         x: dict[str, Any] = {"x": (np.arange(values.size, dtype=float), "1")}
         return measurement("curve", x, y, label=label or path.stem, vendor=vendor)
-    axis = stated_axis(energy, values.size)
+    axis = energy_axis.stated_axis(energy, values.size)
     return measurement(
         "spectrum",
         {"energy": (axis, "eV")},
@@ -403,25 +317,3 @@ def _from_array(
             }
         ],
     )
-
-
-def stated_axis(energy: str, size: int) -> NDArray[np.float64]:
-    """Return the axis (eV) that a user states as START:STEP, of `size` values.
-
-    Raises
-    ------
-    ReadError
-    """
-    start, _, step = energy.partition(":")
-    try:
-        first, width = float(start), float(step)
-    except ValueError:
-        first, width = 0.0, 0.0
-    if width <= 0:
-        raise ReadError(
-            "the energy axis is not understood",
-            where="--energy",
-            got=repr(energy),
-            expected="START:STEP in eV with a positive step",
-        )
-    return np.asarray(first + width * np.arange(size))

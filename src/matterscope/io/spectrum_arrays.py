@@ -15,7 +15,7 @@ import numpy as np
 from matterscope.core.errors import ReadError, UnitError
 from matterscope.core.schema import measurement
 from matterscope.core.units import conversion, parse_unit
-from matterscope.io.columns import stated_axis
+from matterscope.io.energy_axis import stated_axis
 from matterscope.io.limits import check_npz, declared, plain_dataset
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import numpy as np
 from matterscope.core.errors import ConfigError, ReadError
 from matterscope.core.files import write_text
 from matterscope.core.schema import measurement
-from matterscope.io.columns import ROLES, ordered, role_of, spectrum
+from matterscope.io.columns import ROLES, role_of, spectrum
+from matterscope.io.energy_axis import ordered
 from matterscope.io.text_columns import Floats, decoded, number_of
 
 if TYPE_CHECKING:
