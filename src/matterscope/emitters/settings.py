@@ -270,6 +270,13 @@ class SpectrumSettings(Settings):
         le=50,
     )
     remove_cosmics: bool = option(True, "Look for cosmic rays and mask them.")
+    laser: float | None = option(
+        None,
+        "Wavelength of the exciting laser, where the axis is a Raman shift.",
+        units="nm",
+        gt=150,
+        lt=3000,
+    )
 
 
 class MapSettings(Settings):

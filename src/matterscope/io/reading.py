@@ -7,6 +7,7 @@ Any exception of a foreign decoder becomes a ReadError that names the file and t
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,14 @@ def _decode(
 ) -> list[xr.Dataset]:
     module = import_module(f"matterscope.io.{entry.module}")
     given = {"kind": kind, **options} if getattr(module, "WANTS_KIND", False) else options
+    takes = signature(module.read).parameters
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in takes.values())
+    if not open_ended and (strange := [name for name in given if name not in takes]):
+        raise ReadError(
+            f"a file of the format {entry.name} takes no {', '.join('--' + n for n in strange)}",
+            where=str(path),
+            hint="leave it out: this format says so itself",
+        )
     try:
         found: list[xr.Dataset] = module.read(path, **given)
     except MatterscopeError as error:

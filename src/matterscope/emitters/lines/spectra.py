@@ -44,10 +44,11 @@ REFERENCES = [
 
 def analyse_spectrum(inputs: list[Input], settings: SpectrumSettings, call: Call) -> list[Estimate]:
     """Analyse photoluminescence spectra: one estimate for each spectrum or stack of frames."""
+    options = {"laser": settings.laser} if settings.laser else {}
     return [
         describe(data, given, settings, call)
         for given in inputs
-        for data in measurements(given, "emission")
+        for data in measurements(given, "emission", **options)
     ]
 
 
