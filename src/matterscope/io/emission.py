@@ -114,7 +114,7 @@ def _is_shift(axis: Floats, header: list[str], laser: float | None, path: Path) 
     """Return whether the axis counts 1/cm from the laser line."""
     named = " ".join(row for row in header if re.search(r"cm-1|cm\^-1|cm⁻¹|1/cm", row, re.I))
     if named:
-        return bool(SHIFT.search(named)) or float(np.nanmax(axis)) < LOWEST_WAVENUMBER
+        return bool(laser or SHIFT.search(named)) or float(np.nanmin(axis)) < LOWEST_WAVENUMBER
     wide = float(np.nanmax(np.abs(axis))) > MAX_PLAIN_AXIS
     if wide and not re.search(r"\bnm\b|[uµμ]m\b|Å|angstrom|\bm?eV\b|THz", " ".join(header)):
         if laser:
