@@ -278,6 +278,47 @@ def cbf(path: Path, frame: Any = None) -> Path:
     return target
 
 
+def edf(path: Path, frames: Any = None) -> Path:
+    """Write an EDF of 2 frames, 3 rows and 5 columns, each with its own header of 512 bytes."""
+    if frames is None:
+        frames = np.arange(30, dtype=">u2").reshape(2, 3, 5)
+    names = {"u2": "UnsignedShort", "i4": "SignedInteger", "f4": "FloatValue"}
+    raw = b""
+    for number, frame in enumerate(np.asarray(frames)):
+        ny, nx = frame.shape
+        order = "High" if frame.dtype.byteorder == ">" else "Low"
+        head = (
+            f"{{\nHeaderID = EH:{number + 1:06d}:000000:000000 ;\nByteOrder = {order}ByteFirst ;\n"
+            f"DataType = {names[frame.dtype.str[1:]]} ;\nDim_1 = {nx} ;\nDim_2 = {ny} ;\n"
+            f"Size = {frame.nbytes} ;\nWaveLength = 1.24e-10 ;\nSampleDistance = 5 ;\n"
+            "PSize_1 = 5.5e-05 ;\nPSize_2 = 5e-05 ;\n"
+        )
+        raw += head.ljust(510).encode() + b"}\n" + frame.tobytes()
+    target = path.with_suffix(".edf")
+    target.write_bytes(raw)
+    return target
+
+
+def beamline_scans(path: Path) -> Path:
+    """Write a SPEC file: a motor scan, an aborted scan, two energy scans (eV and keV) with an MCA array."""
+    energy = np.r_[
+        np.arange(8250.0, 8320, 5), np.arange(8320.0, 8380, 1), np.arange(8380.0, 8500, 5)
+    ]
+    mu = 0.2 + 0.5 * (1 + np.tanh((energy - 8345) / 2))
+    text = "#F golden\n#E 1588592400\n#D Mon May 04 12:00:00 2020\n#O0 Two Theta  mono\n\n"
+    text += "#S 1  ascan  samx 0 1 3 1\n#N 2\n#L Sample X  Detector\n0 5\n1 9\n2 4\n3 3\n\n"
+    text += "#S 2  ascan  energy 8250 8500 98 1\n#N 3\n#L Energy  I0  It\n8250 1 1\n\n"
+    for number, unit in ((3, 1.0), (4, 1000.0)):
+        text += f"#S {number}  ascan  energy 8250 8500 98 1\n#N 3\n#L Energy  I0  It\n"
+        for e, m in zip(energy, mu, strict=True):
+            text += f"{e / unit:.5f} 100000 {100000 * np.exp(-m):.2f}\n"
+            text += "@A 0 1 2\\\n 3 4 5\n" if e == energy[0] else ""
+        text += "\n"
+    target = path.with_suffix(".spec")
+    target.write_text(text)
+    return target
+
+
 def theory_spectrum(path: Path) -> Path:
     """FEFF's xmu.dat: header, six columns, one point that is not positive."""
     energy = np.linspace(8330.0, 8360.0, 31)
@@ -500,6 +541,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "kek-9809": kek,
     "detector-frames": detector_frames,
     "cbf": cbf,
+    "edf": edf,
+    "beamline-scans": beamline_scans,
     "spe": spe,
     "qudi": qudi,
     "emission-columns": emission_columns,

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from golden import cbf as write_cbf
+from golden import edf as write_edf
+from matterscope import io
 from matterscope.core.errors import ReadError
 from matterscope.io import cbf
 from matterscope.io.patterns import open_stack
@@ -94,3 +96,30 @@ def test_a_stack_larger_than_the_limit_is_read_frame_by_frame(tmp_path, monkeypa
         file.create_dataset("data", (50, 40, 40), np.int32, chunks=(1, 40, 40))
     monkeypatch.setenv("MATTERSCOPE_MAX_BYTES", "20000")
     assert len(list(open_stack(tmp_path / "a.h5").frames(10, 20))) == 10
+
+
+def test_an_edf_gives_its_frames_and_its_geometry(tmp_path):
+    frames = np.arange(36, dtype=np.float32).reshape(3, 3, 4)
+    path = write_edf(tmp_path / "many", frames)
+    stack = open_stack(path)
+    assert stack.shape == (3, 3, 4)
+    assert np.array_equal(np.stack(list(stack.frames(1, 3))), frames[1:])
+    assert stack.geometry == {"wavelength": 0.124, "distance": 5.0, "pixel": (5e-05, 5.5e-05)}
+    found = io.read(path)[0]
+    assert found["qx"].attrs["units"] == "1/nm"
+    # q = 2π p / (λ D) close to the beam
+    assert float(found["qx"][-1]) == pytest.approx(2 * np.pi * 55e3 / (0.124 * 5e9), rel=1e-6)
+
+
+def test_a_damaged_edf_is_refused_where_the_damage_is(tmp_path):
+    path = write_edf(tmp_path / "many")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
+    with pytest.raises(ReadError, match="frame 1, byte"):
+        open_stack(path)
+    path.write_bytes(whole.replace(b"UnsignedShort", b"Complex      "))
+    with pytest.raises(ReadError, match="this EDF is not read"):
+        open_stack(path)
+    path.write_bytes(whole.replace(b"Dim_1 = 5", b"Dim_1 = 9", 1))
+    with pytest.raises(ReadError, match="byte"):
+        open_stack(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden import kek
+from golden import beamline_scans, kek
 from matterscope.core.errors import MatterscopeError, ReadError
 from matterscope.io import read
 
@@ -200,3 +200,56 @@ def test_a_word_among_the_rows_is_named_with_its_place_not_skipped(tmp_path):
     path.write_text("\n".join(["energy mu", *rows]))
     with pytest.raises(ReadError, match="line 27, column 2"):
         read(path, kind="spectrum")
+
+
+def test_scans_of_a_spec_file_are_spectra_where_they_are_energy_scans(tmp_path):
+    path = beamline_scans(tmp_path / "day")
+    every = read(path)
+    assert [d.attrs["kind"] for d in every] == ["curve", "spectrum", "spectrum"]
+    first, second = read(path, kind="spectrum")
+    assert np.allclose(first["energy"], second["energy"])
+    assert np.allclose(first["mu"], second["mu"], atol=1e-4)
+    codes = {w["code"] for w in second.attrs["warnings"]}
+    assert codes == {"axis_kev", "scans_left_out"}
+    assert read(path, selector="4")[0].attrs["label"].startswith("4 ascan energy")
+
+
+def test_a_spec_file_without_what_is_asked_for_says_so(tmp_path):
+    path = beamline_scans(tmp_path / "day")
+    path.write_text(path.read_text().split("#S 2")[0])
+    with pytest.raises(ReadError, match="no energy found"):
+        read(path, kind="spectrum")
+    path.write_text(path.read_text().replace("\n2 4\n", "\n2 4 7\n"))
+    with pytest.raises(ReadError, match="line 11"):
+        read(path)
+
+
+def test_a_fio_file_is_a_spectrum_under_its_own_names(tmp_path):
+    path = tmp_path / "xas_00001.fio"
+    energy = np.arange(8300.0, 8400.0)
+    rows = "\n".join(f" {e} 1000 {500 - (e > 8345) * 200}" for e in energy)
+    names = (
+        " Col 1 XAS_00001_ENERGY DOUBLE\n Col 2 XAS_00001_I0 DOUBLE\n Col 3 XAS_00001_I1 DOUBLE\n"
+    )
+    path.write_text(f"!\n! Comments\n!\n%c\nscan\n%p\nmono = 1\n!\n%d\n{names}{rows}\n")
+    found = read(path, kind="spectrum")[0]
+    assert found["mu"].values[[0, -1]] == pytest.approx([np.log(2.0), np.log(1000 / 300)])
+    path.write_text(path.read_text().replace("%d", "%q"))
+    with pytest.raises(ReadError, match="no data section"):
+        read(path, kind="spectrum")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "# beamline\n# energy_mc  n_i0_1  n_i1_1  n_i2_1\n",
+        "# Column.1: energy eV\n# Column.2: i0\n# Column.3: itrans\n# Column.4: irefer\n",
+    ],
+)
+def test_columns_are_known_by_the_names_that_beamlines_give(tmp_path, header):
+    path = tmp_path / "scan.dat"
+    energy = np.arange(8300.0, 8400.0)
+    path.write_text(header + "\n".join(f"{e} 1000 {500 - (e > 8345) * 200} 90" for e in energy))
+    found = read(path, kind="spectrum")[0]
+    assert found["mu"].values[[0, -1]] == pytest.approx([np.log(2.0), np.log(1000 / 300)])
+    assert "mu_reference" in found

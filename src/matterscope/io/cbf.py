@@ -219,8 +219,10 @@ def geometry(header: dict[str, str]) -> dict[str, Any]:
 
 
 def read(path: Path, kind: str | None = None) -> list[xr.Dataset]:
-    """Return the frame as a `patterns` measurement with axes in pixels from the middle."""
+    """Return the frame as a `patterns` measurement; axes are q where the header has the geometry, else pixels."""
     if kind not in {None, "patterns"}:
         raise ReadError(f"a CBF is no {kind}", where=str(path), expected="patterns")
     header, _ = read_header(path)
-    return [as_patterns(load(path).astype(float)[None], vendor=dict(header))]
+    return [
+        as_patterns(load(path).astype(float)[None], vendor=dict(header), geometry=geometry(header))
+    ]

@@ -37,9 +37,9 @@ WANTS_KIND = True
 ROLES: dict[str, tuple[str, ...]] = {
     "energy": ("energy", "e", "ev", "energie", "energy_ev", "en", "omega", "energy_loss", "eloss"),
     "mu": ("mu", "xmu", "mutrans", "mufluor", "norm", "nor", "normalized", "normalised", "flat"),
-    "i0": ("i0", "io", "monitor"),
-    "it": ("it", "itrans", "i1", "itransmission"),
-    "if": ("if", "ifluor", "iff", "ifl", "fluorescence"),
+    "i0": ("i0", "io", "monitor", "mon"),
+    "it": ("it", "itrans", "i1", "itransmission", "trans", "transmission"),
+    "if": ("if", "ifluor", "iff", "ifl", "fluorescence", "fluo", "tey", "tfy", "pfy"),
     "ir": ("ir", "irefer", "i2", "iref"),
     "angle": ("angle", "theta", "mono_angle"),
 }
@@ -96,9 +96,9 @@ def read(
     table = parse(path, text)
     if energy and table.values.shape[1] == 1:
         return [_from_array(path, "", table.values[:, 0], energy, kind, {})]
-    roles = _roles(path, table, columns)
+    roles = roles_of(path, table, columns)
     if kind == "curve" or ("energy" not in roles and "angle" not in roles and kind is None):
-        return [_curve(path, table)]
+        return [curve(path, table)]
     return [spectrum(path, table.names, table.values, roles, header=table.header, swap=swap)]
 
 
@@ -109,19 +109,20 @@ def role_of(name: str) -> str:
     --------
     >>> role_of("Energy (eV)"), role_of("itrans"), role_of("x mm")
     ('energy', 'it', '')
-    >>> role_of("I0_EH1"), role_of("mu_ref")
-    ('i0', '')
+    >>> role_of("I0_EH1"), role_of("n_i1_2"), role_of("mu_ref")
+    ('i0', 'it', '')
     """
     key = re.sub(r"[\s(\[{].*$", "", name.strip().lower().strip("\"'"))
     found = next((role for role, known in ROLES.items() if key in known), "")
     if not found and "_" in key and "ref" not in key:
-        # detectors carry the name of their place: i0_eh1
-        stem = key.split("_")[0]
-        found = next((r for r in ("i0", "it", "if", "ir") if stem in ROLES[r]), "")
+        # detectors carry the name of their place and kind: i0_eh1, n_i0_1
+        parts = key.split("_")
+        found = next((r for r in ("i0", "it", "if", "ir") if set(parts) & set(ROLES[r])), "")
     return found
 
 
-def _roles(path: Path, table: Table, columns: str) -> dict[str, int]:
+def roles_of(path: Path, table: Table, columns: str) -> dict[str, int]:
+    """Return role → column of a table, as the user names them or as its own names tell."""
     if columns:
         return _given_roles(path, table, columns)
     roles: dict[str, int] = {}
@@ -247,7 +248,8 @@ def _reference(names: list[str], values: Floats, roles: dict[str, int]) -> Float
     return np.log(sample / behind) if (sample > 0).all() and (behind > 0).all() else None
 
 
-def _curve(path: Path, table: Table) -> xr.Dataset:
+def curve(path: Path, table: Table) -> xr.Dataset:
+    """Return the first two columns as a curve, whatever they mean."""
     if table.values.shape[1] < 2:
         raise ReadError(
             "only one column of numbers",

@@ -12,6 +12,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from matterscope.core.schema import measurement
+from matterscope.physics.fourier import detector_step
+
+
+def q_steps(geometry: dict[str, Any]) -> tuple[float, float] | None:
+    """Return q per pixel (y, x) in 1/nm from wavelength (nm), distance (m) and pixel (y, x in m), or None."""
+    if not {"wavelength", "distance", "pixel"} <= geometry.keys():
+        return None
+    far, wavelength = float(geometry["distance"]) * 1e9, float(geometry["wavelength"])
+    y, x = (detector_step(wavelength, far, float(p) * 1e9) for p in geometry["pixel"])
+    return y, x
 
 
 def as_patterns(
@@ -23,6 +33,7 @@ def as_patterns(
     open_pixels: NDArray[Any] | None = None,
     selector: str = "",
     vendor: dict[str, Any] | None = None,
+    geometry: dict[str, Any] | None = None,
     **attrs: Any,
 ) -> xr.Dataset:
     """Return frames as a measurement.
@@ -37,7 +48,12 @@ def as_patterns(
         Index of q = 0; the middle by default.
     open_pixels : boolean array of shape (ny, nx), optional
         Measured pixels.
+    geometry : dict, optional
+        wavelength (nm), distance (m), pixel (y, x in m): where all are there, q per pixel follows from them.
     """
+    told = q_steps(geometry or {})
+    if told is not None:
+        step, units = told, "1/nm"
     _, ny, nx = counts.shape
     cy, cx = centre if centre is not None else (ny // 2, nx // 2)
     variables: dict[str, Any] = {"counts": (("frame", "qy", "qx"), counts, "counts")}

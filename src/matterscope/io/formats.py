@@ -116,6 +116,13 @@ FORMATS: tuple[Format, ...] = (
         "9809 text of Photon Factory and SPring-8: angles, detectors with modes and dark counts",
     ),
     Format(
+        "beamline-scans",
+        "beamline_scans",
+        (".spec", ".dat", ".fio", ".txt"),
+        ("spectrum", "curve"),
+        "SPEC files with their scans, and DESY's FIO",
+    ),
+    Format(
         "cycling",
         "cycling",
         (".csv",),
@@ -150,6 +157,13 @@ FORMATS: tuple[Format, ...] = (
         (".cbf",),
         ("patterns",),
         "CBF (imgCIF, byte offset) as Pilatus and Eiger detectors write it",
+    ),
+    Format(
+        "edf",
+        "edf",
+        (".edf",),
+        ("patterns",),
+        "EDF as the ESRF's detectors write it, one frame or many",
     ),
     Format(
         "map",

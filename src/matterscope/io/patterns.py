@@ -1,4 +1,4 @@
-"""Detector frames: TIFF, CBF, HDF5/NeXus, NPY and NPZ, one frame at a time or as one measurement.
+"""Detector frames: TIFF, CBF, EDF, HDF5/NeXus, NPY and NPZ, one frame at a time or as one measurement.
 
 In: a file of frames. Out: `patterns` measurements, or a `Stack` that reads frame by frame.
 Axes without geometry count pixels from the middle and say so (``calibrated`` = False).
@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
-from matterscope.io import cbf, nexus_detector
+from matterscope.io import cbf, edf, nexus_detector
 from matterscope.io.detector_axes import as_patterns
 from matterscope.io.limits import check_npz, declared, regular_file
 
@@ -95,6 +95,8 @@ class Stack:
         elif suffix == "cbf":
             for _ in chosen:
                 yield cbf.load(self.path)
+        elif suffix == "edf":
+            yield from self._edf(chosen)
         elif suffix == "hdf5":
             with h5py.File(self.path, "r") as file:
                 node = file[self.dataset]  # `open_stack` has refused links and other files
@@ -104,6 +106,13 @@ class Stack:
             values = _array(self.path, self.dataset)
             for index in chosen:
                 yield np.array(values[index] if values.ndim == 3 else values)
+
+    def _edf(self, chosen: range) -> Iterator[Any]:
+        found = edf.blocks(self.path)
+        place = [(b, k) for b in found for k in range(b.shape[0])]
+        for index in chosen:
+            block, k = place[index]
+            yield self._guard(lambda b=block, k=k: edf.load(self.path, b)[k], index)
 
     def _tiff(self, chosen: range) -> Iterator[Any]:
         with tifffile.TiffFile(self.path) as file:
@@ -143,7 +152,7 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
     Parameters
     ----------
     path : path
-        TIFF, CBF, HDF5/NeXus, NPY or NPZ file.
+        TIFF, CBF, EDF, HDF5/NeXus, NPY or NPZ file.
     dataset : str
         Path inside an HDF5 file or name inside an NPZ; empty: the NeXus default or the only one.
 
@@ -160,15 +169,18 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
         header, _ = cbf.read_header(path)
         shape = cbf.frame_shape(header, path)
         return Stack(path, (1, *shape), "", dict(header), cbf.geometry(header))
+    if family == "edf":
+        found = edf.blocks(path)
+        first = found[0]
+        _one_shape({b.shape[1:] for b in found}, path)
+        frames = sum(b.shape[0] for b in found)
+        told = edf.geometry(first.fields)
+        return Stack(path, (frames, *first.shape[1:]), "", dict(first.fields), told)
     if family == "tiff":
         try:
             with tifffile.TiffFile(path) as file:
                 series = file.series[0]
-                shapes = {s.shape for s in file.series}
-                if len(shapes) > 1:
-                    raise ReadError(
-                        "the frames have different shapes", where=str(path), got=sorted(shapes)
-                    )
+                _one_shape({s.shape for s in file.series}, path)
                 size = series.shape
                 vendor = {"pages": len(file.pages), "description": _description(file)}
         except (tifffile.TiffFileError, ValueError, IndexError, KeyError, OSError) as error:
@@ -180,6 +192,11 @@ def open_stack(path: Path | str, dataset: str = "") -> Stack:
     return Stack(path, _three(values.shape, path), dataset, {"dtype": str(values.dtype)})
 
 
+def _one_shape(shapes: set[tuple[int, ...]], path: Path) -> None:
+    if len(shapes) > 1:
+        raise ReadError("the frames have different shapes", where=str(path), got=sorted(shapes))
+
+
 def _description(file: tifffile.TiffFile) -> str:
     page = file.pages[0]
     tag = page.tags.get("ImageDescription") if isinstance(page, tifffile.TiffPage) else None
@@ -188,20 +205,22 @@ def _description(file: tifffile.TiffFile) -> str:
 
 def _family(path: Path) -> str:
     with path.open("rb") as handle:
-        head = handle.read(8)
+        head = handle.read(4096)
     if head.startswith(HDF_MAGIC):
         return "hdf5"
     if head.startswith(TIFF_MAGIC):
         return "tiff"
     if head.startswith(cbf.MAGIC):
         return "cbf"
+    if edf.sniff(path, head):
+        return "edf"
     if head.startswith((NPY_MAGIC, b"PK\x03\x04")):
         return "numpy"
     raise ReadError(
         "not a file of detector frames",
         where=str(path),
-        got=repr(head),
-        expected="TIFF, CBF, HDF5/NeXus, NPY or NPZ",
+        got=repr(head[:8]),
+        expected="TIFF, CBF, EDF, HDF5/NeXus, NPY or NPZ",
     )
 
 
@@ -342,4 +361,6 @@ def read(path: Path, kind: str | None = None, dataset: str = "") -> list[xr.Data
     stack = open_stack(path, dataset)
     declared(int(np.prod(stack.shape)) * 8, str(path), "the whole stack")
     counts = np.stack([np.asarray(f, dtype=float) for f in stack.frames()])
-    return [as_patterns(counts, selector=stack.dataset, vendor=stack.vendor)]
+    return [
+        as_patterns(counts, selector=stack.dataset, vendor=stack.vendor, geometry=stack.geometry)
+    ]

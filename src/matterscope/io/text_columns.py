@@ -134,6 +134,13 @@ def number_of(path: Path, line: int, column: int, token: str) -> float:
 
 def _names(header: list[str], width: int) -> list[str]:
     """Return the names of the columns: a row of as many words, nearest to the data, or one name a line."""
+    numbered = [
+        m
+        for row in header
+        if (m := re.match(r"[#%!*/\s]*column\.?\s*(\d+)\s*[:=]\s*(.+)", row, re.I))
+    ]
+    if sorted({int(m[1]) for m in numbered}) == list(range(1, width + 1)):
+        return [name for _, name in sorted((int(m[1]), m[2].strip()) for m in numbered)]
     nearest = _names_in(header[-1], width) if header else []
     if nearest:
         return nearest

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Input
 from matterscope.core.errors import ConfigError, DataError
 from matterscope.core.units import HC
+from matterscope.io.detector_axes import q_steps
 from matterscope.io.measurement import opened, sniff
 from matterscope.io.patterns import HDF_MAGIC, open_stack
-from matterscope.physics.fourier import detector_step
 
 if TYPE_CHECKING:
     from matterscope.scattering.settings import DensitySettings
@@ -265,11 +265,8 @@ def _geometry(
         if None not in (settings.wavelength, settings.energy):
             raise ConfigError("a wavelength and an energy are given", hint="give one of them")
         known["wavelength"] = settings.wavelength or HC / (1e3 * (settings.energy or 1.0))
-    if {"wavelength", "distance", "pixel"} <= known.keys():
-        far = float(known["distance"]) * 1e9
-        y, x = (detector_step(known["wavelength"], far, p * 1e9) for p in known["pixel"])
-        return (y, x), "nm", True
-    return step, unit, calibrated
+    told_steps = q_steps(known)
+    return (told_steps, "nm", True) if told_steps else (step, unit, calibrated)
 
 
 def _centre(settings: DensitySettings) -> tuple[float, float] | None:
