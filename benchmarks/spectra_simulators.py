@@ -1,6 +1,7 @@
 """The simulators against measurement and against other codes' numbers.
 
-    python benchmarks/spectra_simulators.py feff [quick|scf]    five measured edges (MATTERSCOPE_DATA)
+    python benchmarks/spectra_simulators.py feff [quick|scf] [default|sphere|warm] [five|others|NAME]
+                                                                measured edges (MATTERSCOPE_DATA)
     python benchmarks/spectra_simulators.py multiplet           CPU per spectrum beside EDRIXS' path
     python benchmarks/spectra_simulators.py surrogate           forward surrogate, train → val
 
@@ -13,106 +14,102 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.data import atomic_numbers
 from ase.spacegroup import crystal
-from scipy.optimize import least_squares
 
-from matterscope.io import read
+from matterscope.core.schema import measurement
+from matterscope.core.verbs import as_input
 from matterscope.physics.structures import site_classes
-from matterscope.spectra.measured.reduction import locate_rise, normalise
-from matterscope.spectra.simulators.broadening import (
-    gaussian_broaden,
-    lorentzian_broaden,
-    seah_dench_half_width,
-)
-from matterscope.spectra.simulators.feff import Feff
+from matterscope.spectra.measured.comparison import Match, match
+from matterscope.spectra.measured.shapes import shape_of, shapes_of
+from matterscope.spectra.settings import SimulateSettings
+from matterscope.spectra.simulators.contract import cached
 from matterscope.spectra.simulators.multiplet import IONS, Field, sticks
-from matterscope.spectra.simulators.simulation import site_average
+from matterscope.spectra.simulators.simulation import engine_for, site_average
 
-DATA = Path(os.environ.get("MATTERSCOPE_DATA", "../shared/data")) / "spectra" / "xdi" / "data"
+DATA = Path(os.environ.get("MATTERSCOPE_DATA", "../shared/data")) / "spectra"
 HEMATITE = crystal(
     ["Fe", "O"],
     [(0, 0, 0.3553), (0.3059, 0, 0.25)],
     spacegroup=167,
     cellpar=[5.0356, 5.0356, 13.7489, 90, 90, 120],
 )
-EDGES: list[tuple[str, Atoms, str, str, tuple[float, float], tuple[float, float]]] = [
-    # name, crystal, element, file, baseline (r, CPU s) with SCF, baseline without
-    ("FeO", bulk("FeO", "rocksalt", 4.311), "Fe", "feo_rt1.xdi", (0.988, 28), (0.958, 3.8)),
-    ("Fe2O3", HEMATITE, "Fe", "fe2o3_rt.xdi", (0.990, 38), (0.980, 3.9)),
-    ("Cu", bulk("Cu", "fcc", 3.6149), "Cu", "cu_metal_rt.xdi", (0.978, 13), (0.956, 5.8)),
-    ("ZnSe", bulk("ZnSe", "zincblende", 5.668), "Se", "se_znse_rt.xdi", (0.989, 7), (0.853, 3.9)),
-    ("ZnSe", bulk("ZnSe", "zincblende", 5.668), "Zn", "zn_znse_rt.xdi", (0.967, 7), (0.962, 3.8)),
+
+KEPT = Path(os.environ["MATTERSCOPE_KEPT"]) if "MATTERSCOPE_KEPT" in os.environ else None
+"""Folder in which spectra stay between calls, so that a fit can be changed without simulating again."""
+
+
+class Row(NamedTuple):
+    """One measured edge, its crystal, and the baseline as r / RMSE / CPU s."""
+
+    name: str
+    atoms: Atoms
+    element: str
+    file: str
+    scf: str = "-"
+    quick: str = "-"
+    shell: str = "K"
+
+
+EDGES = [
+    Row("FeO", bulk("FeO", "rocksalt", 4.311), "Fe", "xdi/data/feo_rt1.xdi", "0.988 / 0.053 / 28", "0.958 / - / 3.8"),
+    Row("Fe2O3", HEMATITE, "Fe", "xdi/data/fe2o3_rt.xdi", "0.990 / 0.074 / 38", "0.980 / - / 3.9"),
+    Row("Cu", bulk("Cu", "fcc", 3.6149), "Cu", "xdi/data/cu_metal_rt.xdi", "0.978 / 0.091 / 13", "0.956 / - / 5.8"),
+    Row("ZnSe", bulk("ZnSe", "zincblende", 5.668), "Se", "xdi/data/se_znse_rt.xdi", "0.989 / 0.071 / 7", "0.853 / - / 3.9"),
+    Row("ZnSe", bulk("ZnSe", "zincblende", 5.668), "Zn", "xdi/data/zn_znse_rt.xdi", "0.967 / 0.093 / 7", "0.962 / - / 3.8"),
+]  # fmt: skip
+OTHERS = [
+    Row("Ni", bulk("Ni", "fcc", 3.524), "Ni", "columns/ni_metal_rt.xdi"),
+    Row("V", bulk("V", "bcc", 3.024), "V", "columns/v_foil.xdi"),
+    Row("Pt", bulk("Pt", "fcc", 3.9242), "Pt", "columns/pt_metal_rt.xdi", shell="L3"),
 ]
 
 
-def measured(name: str) -> tuple[np.ndarray, np.ndarray, float]:
-    spectrum = read(DATA / name, kind="spectrum")[0]
-    energy, mu = spectrum.energy.values, spectrum.mu.values
-    e0 = locate_rise(energy, mu).position
-    shape = normalise(energy, mu, e0)
-    return shape.energy, shape.mu, e0
+def fitted(theory: tuple[np.ndarray, np.ndarray], row: Row) -> Match:
+    """Lay a simulated edge on its measurement as `spectra compare` does, E½−10 … E½+45 eV."""
+    spectrum = measurement(
+        "spectrum",
+        {"energy": (theory[0], "eV")},
+        {"mu": (("energy",), theory[1], "1")},
+        source={"selector": "average"}, element=row.element, edge=row.shell, simulated="true",
+    )  # fmt: skip
+    reference = shapes_of([as_input(DATA / row.file)])[0]
+    other = shape_of(spectrum, as_input(spectrum))
+    return match(reference, other, photoelectron=True)
 
 
-def compare(
-    theory: tuple[np.ndarray, np.ndarray], experiment: tuple[np.ndarray, np.ndarray, float]
-) -> dict[str, float]:
-    """Fit {shift, scale, core and electron width, Gaussian} on E0−10 … E0+45; return r, RMSE, parameters."""
-    energy, mu, e0 = experiment
-    window = (energy >= e0 - 10) & (energy <= e0 + 45)
-    grid, target = energy[window], mu[window]
-    fine = np.arange(theory[0][0], theory[0][-1], 0.2)
-    curve = np.interp(fine, *theory)
-
-    def model(p: np.ndarray) -> np.ndarray:
-        shift, scale, core, electron, sigma, offset = p
-        half = seah_dench_half_width(fine + shift, e0, core, amplitude=electron)
-        wide = gaussian_broaden(fine, lorentzian_broaden(fine, curve, half), sigma)
-        return offset + scale * np.interp(grid, fine + shift, wide)
-
-    best = None
-    for shift in (-8.0, -4.0, 0.0, 4.0, 8.0):
-        fit = least_squares(
-            lambda p: model(p) - target,
-            [shift, 1.0, 0.3, 0.5, 0.6, 0.0],
-            bounds=([-15, 0.5, 0, 0, 0.05, -0.05], [15, 1.6, 4, 6, 3, 0.05]),
-            max_nfev=40,
-        )
-        best = fit if best is None or fit.cost < best.cost else best
-    assert best is not None
-    found = model(best.x)
-    r = float(np.corrcoef(found, target)[0, 1])
-    names = ("shift", "scale", "core", "electron", "sigma", "offset")
-    return {"r": r, "rmse": float(np.sqrt(np.mean((found - target) ** 2)))} | dict(
-        zip(names, best.x.tolist(), strict=True)
-    )
+SETTINGS = {
+    # what `simulate` does when nothing is said; the sphere of 55 atoms; and what was found on Zn K of ZnSe
+    "default": {},
+    "sphere": {"radius": 0.0},
+    "warm": {"radius": 0.0, "extra_width": -0.7, "disorder": 0.006},
+}
 
 
-def feff(quality: str, only: str = "") -> None:
-    """Five measured edges under one setting: a core narrower than nature's, so that the fit finds the width."""
-    print(f"{'sample':8}{'edge':6}{'r':>8}{'RMSE':>8}{'CPU s':>8}   baseline r, CPU s   fit")
-    for name, atoms, element, file, scf, quick in EDGES:
-        if only and only not in (name, element):
-            continue
-        warm = {"radius": 0.0, "extra_width": -0.7, "disorder": 0.006}
-        given = warm if quality == "scf" else {"radius": 5.2}
-        engine = Feff(quality=quality, scf_radius=4.2 if quality == "scf" else 0.0, **given)
-        from ase.data import atomic_numbers
-
-        classes = site_classes(atoms, atomic_numbers[element])
-        found = [engine.expect(engine.task(atoms, site, "K")) for site in classes]
+def feff(quality: str = "scf", setting: str = "default", which: str = "five") -> None:
+    """Measured edges under one setting for all: the five with a baseline, others never used to choose, or one."""
+    rows = {"five": EDGES, "others": OTHERS}.get(which)
+    rows = rows or [r for r in (*EDGES, *OTHERS) if which in (r.name, r.element)]
+    print(f"{quality}, {setting} {SETTINGS[setting] or ''}")
+    print(f"{'sample':8}{'edge':7}{'r':>8}{'RMSE':>8}{'CPU s':>8}   baseline r, RMSE, CPU s   fit")
+    for row in rows:
+        given = SimulateSettings(quality=quality, **SETTINGS[setting])
+        engine = engine_for(given)
+        classes = site_classes(row.atoms, atomic_numbers[row.element])
+        tasks = [engine.task(row.atoms, site, row.shell) for site in classes]
+        found = [cached(engine, task, KEPT) for task in tasks]
         theory = site_average(found, [len(m) for m in classes.values()])
-        fit = compare(theory, measured(file))
-        base = scf if quality == "scf" else quick
-        rest = " ".join(
-            f"{k} {fit[k]:.2f}" for k in ("shift", "scale", "core", "electron", "sigma")
-        )
-        cpu = found[0].attrs["cpu_s"]
+        fit = fitted(theory, row)
+        base = row.scf if quality == "scf" else row.quick
+        widths = f"shift {fit.shift:.2f} scale {fit.scale:.2f} Γ {fit.lorentzian:.2f} σ {fit.gaussian:.2f} photoelectron {fit.photoelectron:.2f}"
+        cpu = sum(float(f.attrs.get("cpu_s", "nan")) for f in found) / len(found)
         print(
-            f"{name:8}{element:6}{fit['r']:8.4f}{fit['rmse']:8.3f}{cpu:8.1f}   {base[0]:.3f} {base[1]:5.1f}         {rest}",
+            f"{row.name:8}{row.element + ' ' + row.shell:7}{fit.r:8.4f}{fit.rmse:8.3f}{cpu:8.1f}   {base:24}  {widths}",
             flush=True,
         )
 
@@ -188,6 +185,6 @@ def surrogate() -> None:
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "multiplet"
     if what == "feff":
-        feff(*(sys.argv[2:] or ["scf"]))
+        feff(*sys.argv[2:])
     else:
         {"multiplet": multiplet, "surrogate": surrogate}[what]()

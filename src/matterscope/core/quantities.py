@@ -77,6 +77,10 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "energy_shift": ("eV", "what is added to the energies of a spectrum to lay it on a reference"),
     "scale": ("1", "factor on a normalised spectrum that lays it on a reference"),
     "lorentzian_width": ("eV", "extra Lorentzian full width at half maximum"),
+    "photoelectron_width": (
+        "eV",
+        "extra Lorentzian full width that a photoelectron far above the edge has beyond the core hole",
+    ),
     "gaussian_width": ("eV", "extra Gaussian standard deviation"),
     "pearson_r": ("1", "correlation of two curves on their common window"),
     "rmse": ("1", "root mean square residual in edge steps"),

@@ -1,12 +1,13 @@
 """The verb `compare`: what one has to do to a spectrum to make it another.
 
 In: two or more spectra, measured or simulated; the first is the reference. Out: shift, scale and the
-extra Lorentzian and Gaussian width of each other one, with r, RMSE and the residual.
+extra widths of each other one (constant Lorentzian, Gaussian, and for theory the photoelectron's
+Lorentzian, which grows with energy), with r, RMSE and the residual.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -15,15 +16,19 @@ from scipy.optimize import least_squares
 
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.core.estimates import Estimate, Quantity, gaussian
+from matterscope.core.estimates import Estimate, Flag, Quantity, gaussian
 from matterscope.core.pictures import Panel, Picture, line, mark
 from matterscope.physics.curves import best_shift
+from matterscope.spectra.measured.quality import NOTES
 from matterscope.spectra.measured.shapes import Shape, shapes_of
 from matterscope.spectra.settings import CompareSettings
+from matterscope.spectra.simulators.broadening import lorentzian_broaden, seah_dench_half_width
 
 Array = NDArray[np.float64]
 STEP = 0.1
 """eV; step of the grid on which shapes are broadened."""
+COARSE = 3
+"""Of these steps a point for the width that grows with energy, which is a matrix."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,10 @@ class Match:
         Factor on its shape.
     lorentzian, gaussian : float, eV
         Extra full width at half maximum, extra standard deviation.
-    sigma : array of shape (4,)
-        Standard uncertainties of the four, in that order.
+    photoelectron : float, eV
+        Extra full width far above the edge, Γ_e of `seah_dench_half_width`; 0 where it was not asked for.
+    sigma : array of shape (5,)
+        Standard uncertainties of the five, in that order.
     energy, reference, fit : arrays of shape (n,)
         Window, reference and fitted spectrum.
     r, rmse : float
@@ -50,6 +57,7 @@ class Match:
     scale: float
     lorentzian: float
     gaussian: float
+    photoelectron: float
     sigma: Array
     energy: Array
     reference: Array
@@ -90,6 +98,7 @@ def match(
     window: tuple[float, float] = (-10.0, 45.0),
     reach: float = 15.0,
     broaden: bool = True,
+    photoelectron: bool = False,
 ) -> Match:
     """Fit shift, scale and widths of a spectrum to a reference.
 
@@ -103,10 +112,13 @@ def match(
         Largest shift after the two E½ were laid on each other.
     broaden : bool
         Whether the widths may grow.
+    photoelectron : bool
+        Whether a width that grows with the energy above the edge is fitted as well: what a
+        simulation lacks beside a measured spectrum, and no measurement beside another.
 
     Notes
     -----
-    Bounded least squares on {shift, Γ, σ}; the scale is projected out at every step. The covariance
+    Bounded least squares on {shift, Γ, σ} and, if asked, the photoelectron's Γ_e; the scale is projected out at every step. The covariance
     is inflated by the correlation length of the residual, which is misfit rather than noise.
     """
     grid = np.arange(reference.position + window[0], reference.position + window[1], STEP)
@@ -120,29 +132,46 @@ def match(
         )
     target = reference.on(grid)
     rough = reference.position - other.position
-    fine, _ = best_shift(grid, target, other.energy + rough, other.mu, reach, 0.25)
-    start = rough + (fine if np.isfinite(fine) else 0.0)
     source = _padded(other)
+    # the padding keeps the edge itself in the part that stays covered at every shift: simulations
+    # begin a few eV before it
+    fine, _ = best_shift(grid, target, source[0] + rough, source[1], reach, 0.25)
+    start = rough + (fine if np.isfinite(fine) else 0.0)
+
+    edge = other.position
 
     def shape(p: Array) -> Array:
-        return np.asarray(np.interp(grid - p[0], source[0], broadened(source[1], STEP, p[1], p[2])))
+        wide = broadened(source[1], STEP, p[1], p[2])
+        if photoelectron:
+            coarse = source[0][::COARSE]
+            half = seah_dench_half_width(coarse, edge, 0.0, amplitude=0.5 * p[3])
+            wide = np.interp(source[0], coarse, lorentzian_broaden(coarse, wide[::COARSE], half))
+        return np.asarray(np.interp(grid - p[0], source[0], wide))
 
     def residual(p: Array) -> Array:
         model = shape(p)
         return _scale(model, target) * model - target
 
     top = 6.0 if broaden else 1e-9
-    bounds = ([start - reach, 0.0, 0.0], [start + reach, top, top])
-    guess = np.clip([start, 0.3, 0.3], bounds[0], bounds[1])
-    found = least_squares(residual, guess, bounds=bounds, x_scale=[0.5, 0.5, 0.5], diff_step=1e-3)
+    electron = 12.0 if broaden and photoelectron else 1e-9
+    bounds = ([start - reach, 0.0, 0.0, 0.0], [start + reach, top, top, electron])
+    # a Gaussian can stand for the photoelectron: the fit is begun with little and with much of it
+    fits = [
+        least_squares(
+            residual, np.clip([start, 0.3, 0.3, begin], *bounds), bounds=bounds,
+            x_scale=[0.5, 0.5, 0.5, 1.0], diff_step=1e-3,
+        )
+        for begin in ((1.0, 6.0) if photoelectron else (0.0,))
+    ]  # fmt: skip
+    found = min(fits, key=lambda fit: float(fit.cost))
     model = shape(found.x)
     scale = _scale(model, target)
     fit = scale * model
     sigma = _sigma(found, fit - target, float((model**2).sum()))
     r = float(np.corrcoef(fit, target)[0, 1])
     rmse = float(np.sqrt(np.mean((fit - target) ** 2)))
-    shift, lorentzian, width = (float(v) for v in found.x)
-    return Match(shift, scale, lorentzian, width, sigma, grid, target, fit, r, rmse)
+    shift, lorentzian, width, free = (float(v) for v in found.x)
+    return Match(shift, scale, lorentzian, width, free, sigma, grid, target, fit, r, rmse)
 
 
 def _scale(model: Array, target: Array) -> float:
@@ -181,7 +210,7 @@ def broadened(values: Array, step: float, lorentzian: float, sigma: float) -> Ar
 
 
 def _sigma(found: object, residual: Array, power: float) -> Array:
-    """Return standard uncertainties of shift, scale, Γ, σ."""
+    """Return standard uncertainties of shift, scale, Γ, σ, Γ_e."""
     jacobian = np.asarray(found.jac)  # type: ignore[attr-defined]
     free = residual - residual.mean()
     correlation = np.correlate(free, free, "full")[free.size - 1 :]
@@ -190,19 +219,24 @@ def _sigma(found: object, residual: Array, power: float) -> Array:
     length = 1 + 2 * float(correlation[1:first].sum())
     variance = float(np.mean(residual**2)) * length
     inverse = np.linalg.pinv(jacobian.T @ jacobian) * variance
-    shift, lorentzian, width = np.sqrt(np.maximum(np.diag(inverse), 0.0))
-    return np.array([shift, np.sqrt(variance / max(power, 1e-300)), lorentzian, width])
+    shift, *widths = np.sqrt(np.maximum(np.diag(inverse), 0.0))
+    return np.array([shift, np.sqrt(variance / max(power, 1e-300)), *widths])
 
 
 def _estimate(reference: Shape, other: Shape, settings: CompareSettings, call: Call) -> Estimate:
     window = (settings.low, settings.high)
-    found = match(reference, other, window=window, reach=settings.reach, broaden=settings.broaden)
-    estimate = Estimate("spectra compare", other.ref, flags=list(other.flags))
-    names = ("energy_shift", "scale", "lorentzian_width", "gaussian_width")
-    values = (found.shift, found.scale, found.lorentzian, found.gaussian)
-    units = ("eV", "1", "eV", "eV")
+    found = match(
+        reference, other, window=window, reach=settings.reach, broaden=settings.broaden,
+        photoelectron=settings.broaden and other.simulated and not reference.simulated,
+    )  # fmt: skip
+    estimate = Estimate("spectra compare", other.ref, flags=_of_both(reference, other))
+    names = ("energy_shift", "scale", "lorentzian_width", "gaussian_width", "photoelectron_width")
+    values = (found.shift, found.scale, found.lorentzian, found.gaussian, found.photoelectron)
+    units = ("eV", "1", "eV", "eV", "eV")
     for name, value, sigma, unit in zip(names, values, found.sigma, units, strict=True):
         if name.endswith("width") and not settings.broaden:
+            continue
+        if name == "photoelectron_width" and not (other.simulated and not reference.simulated):
             continue
         if name.endswith("width") and value < 0.01:
             estimate.quantities[name] = Quantity(0.0, unit, reason="at its bound: nothing to add")
@@ -230,6 +264,16 @@ def _estimate(reference: Shape, other: Shape, settings: CompareSettings, call: C
     return estimate
 
 
+def _of_both(reference: Shape, other: Shape) -> list[Flag]:
+    """Return what the quality code found in either spectrum, each finding with the spectrum's name."""
+    return [
+        replace(flag, message=f"{shape.label}: {flag.message}")
+        for shape in (reference, other)
+        for flag in shape.flags
+        if flag.code not in NOTES
+    ]
+
+
 def _flags(estimate: Estimate, found: Match, settings: CompareSettings) -> None:
     if abs(found.shift) > 5.0:
         estimate.flag(
@@ -237,7 +281,7 @@ def _flags(estimate: Estimate, found: Match, settings: CompareSettings) -> None:
             f"the axes differ by {found.shift:+.1f} eV",
             "computed energies are never absolute; for two measurements, measure a reference foil",
         )
-    if settings.broaden and found.lorentzian < 0.02 and found.gaussian < 0.02:
+    if settings.broaden and max(found.lorentzian, found.gaussian, found.photoelectron) < 0.02:
         estimate.flag(
             "already_broad",
             "no width had to be added: the spectrum is as broad as the reference, or broader",
@@ -252,6 +296,7 @@ def _flags(estimate: Estimate, found: Match, settings: CompareSettings) -> None:
 
 
 def _picture(reference: Shape, other: Shape, found: Match) -> Picture:
+    grown = f", photoelectron {found.photoelectron:.2f} eV" if found.photoelectron > 0.01 else ""
     return Picture(
         "comparison",
         f"{other.label} against {reference.label}",
@@ -278,6 +323,6 @@ def _picture(reference: Shape, other: Shape, found: Match) -> Picture:
             ),
         ),
         f"Shift {found.shift:+.2f} eV, scale {found.scale:.3f}, Γ {found.lorentzian:.2f} eV, "
-        f"σ {found.gaussian:.2f} eV; r {found.r:.4f}, RMSE {found.rmse:.4f} edge steps.",
+        f"σ {found.gaussian:.2f} eV{grown}; r {found.r:.4f}, RMSE {found.rmse:.4f} edge steps.",
         height=4.4,
     )

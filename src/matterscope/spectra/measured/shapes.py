@@ -5,7 +5,7 @@ In: any spectrum, measured or simulated. Out: energies, edge-normalised absorpti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,7 @@ from matterscope.core.errors import DataError
 from matterscope.core.estimates import Flag, InputRef
 from matterscope.core.verbs import as_input
 from matterscope.io import measurements
-from matterscope.spectra.measured.quality import SEVERE, examine
+from matterscope.spectra.measured.quality import SEVERE, examine, is_simulated
 
 Array = NDArray[np.float64]
 
@@ -37,6 +37,8 @@ class Shape:
         E½, or the middle of the rise where there is no plateau.
     flags : list of Flag
         What the quality code found.
+    simulated : bool
+        Whether the spectrum calls itself a simulation.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Shape:
     mu: Array
     position: float
     flags: list[Flag] = field(default_factory=list)
+    simulated: bool = False
 
     def on(self, grid: Array, shift: float = 0.0) -> Array:
         """Return the shape, moved by `shift` (eV), on a grid (eV)."""
@@ -91,13 +94,16 @@ def shape_of(spectrum: xr.Dataset, given: Input, method: str = "auto") -> Shape:
     label = str(spectrum.attrs.get("label") or ref.selector or given.source.rsplit("/", 1)[-1])
     if seen.normalised is not None and np.isfinite(seen.normalised.mu).all():
         position = seen.position if np.isfinite(seen.position) else seen.normalised.e0
-        return Shape(
-            label, ref, seen.normalised.energy, seen.normalised.mu, float(position), seen.flags
-        )
+        shape = seen.normalised
+        theory = is_simulated(spectrum)
+        return Shape(label, ref, shape.energy, shape.mu, float(position), seen.flags, theory)
     if seen.codes & {"chi_k", "too_few_points"}:
         worst = next(f for f in seen.flags if f.code in SEVERE)
         raise DataError(worst.message, where=f"{given.source}:{ref.selector}", hint=worst.remedy)
-    return _plain_shape(label, ref, seen.energy, seen.raw, seen.flags)
+    return replace(
+        _plain_shape(label, ref, seen.energy, seen.raw, seen.flags),
+        simulated=is_simulated(spectrum),
+    )
 
 
 def _plain_shape(

@@ -220,7 +220,7 @@ def scattering_radius(atoms: Atoms, count: int = 55) -> float:
 def write_deck(engine: Feff, around: Cluster, numbers: Any, edge: str) -> str:
     """Return ``feff.inp``: cards, one potential per element, atoms by distance.
 
-    The angular momentum goes to l = 2 (1 for Li and O); the absorber has a potential of its own with
+    The angular momentum goes to l = 2 (1 up to Ne, 3 from La on); the absorber has a potential of its own with
     next to no weight in the stoichiometry.
     """
     absorber = int(around.numbers[0])
@@ -263,7 +263,8 @@ def write_deck(engine: Feff, around: Cluster, numbers: Any, edge: str) -> str:
 
 
 def _potential(number: int, z: int, weight: float) -> str:
-    momentum = 1 if z <= 10 else 2
+    # heavy atoms hold 4f electrons, without which the Fermi level is wrong
+    momentum = 1 if z <= 10 else 2 if z < 57 else 3
     return f"{number} {z} {chemical_symbols[z]} {momentum} {momentum} {weight:g}"
 
 

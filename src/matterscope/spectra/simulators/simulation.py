@@ -15,6 +15,7 @@ import xarray as xr
 from ase import Atoms
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, ReadError
@@ -35,6 +36,10 @@ from matterscope.spectra.simulators.ligandfield import REFERENCES
 from matterscope.spectra.simulators.multiplet import Field
 from matterscope.spectra.simulators.previews import preview
 
+ABSOLUTE = "absolute energies of theory are off by up to 8 eV; shapes and differences are meant"
+PLACED = "placed by the table of edges (L3 maximum, 1 eV later per charge above 2+), not computed; shapes are meant"
+FINE = 0.2
+"""eV; step of an average over sites whose own axes are coarser."""
 REFERENCES_FEFF = "J. J. Kas, F. D. Vila, C. D. Pemmaraju, T. S. Tan, J. J. Rehr, J. Synchrotron Rad. 28, 1801 (2021) (FEFF10)"
 REFERENCES_MULTIPLET = "F. de Groot and A. Kotani, Core Level Spectroscopy of Solids (2008); M. W. Haverkort, cond-mat/0505214 (Slater integrals)"
 
@@ -119,17 +124,19 @@ def site_average(
     """Return energy (eV) and Σ w µ / Σ w on absolute energies.
 
     FEFF divides each site by its own µ(edge + 50 eV): that constant is multiplied back before the
-    average, and the average divided by the mean constant.
+    average, and the average divided by the mean constant. Axes of uneven steps are interpolated by
+    cubic splines, and held below their first energy.
     """
-    energy = spectra[0].energy.values
-    low = min(float(s.energy[0]) for s in spectra)
-    if low < energy[0] - 1e-6:
-        extra = np.arange(low, energy[0] - 1e-3, float(np.diff(energy[:2])[0]))
-        energy = np.concatenate([extra, energy])
+    axes = [np.asarray(s.energy.values, dtype=float) for s in spectra]
+    low, high = min(float(e[0]) for e in axes), float(axes[0][-1])
+    steps = float(np.diff(axes[0]).max())
+    # FEFF's points thin out above the edge: lines through them would cut the maxima
+    energy = np.arange(low, high + 1e-9, FINE) if steps > FINE else axes[0]
     total, norm = np.zeros(len(energy)), 0.0
-    for spectrum, weight in zip(spectra, weights, strict=True):
+    for spectrum, axis, weight in zip(spectra, axes, weights, strict=True):
         constant = float(spectrum.attrs.get("normalisation", 1.0))
-        total += weight * constant * np.interp(energy, spectrum.energy.values, spectrum.mu.values)
+        curve = CubicSpline(axis, spectrum.mu.values)
+        total += weight * constant * curve(np.clip(energy, axis[0], axis[-1]))
         norm += weight * constant
     return energy, total / norm
 
@@ -184,16 +191,13 @@ def _estimate(
     energy, mu = site_average(spectra, weights)
     first = spectra[0].attrs
     if first["engine"] != "multiplet" and settings.instrument > 0:
-        fine = np.arange(energy[0], energy[-1], 0.1)
-        mu = np.interp(
-            energy, fine, gaussian_broaden(fine, np.interp(fine, energy, mu), settings.instrument)
-        )
+        mu = gaussian_broaden(energy, mu, settings.instrument)
     estimate = Estimate("spectra simulate", ref)
     edge = f"{first['element']} {first['edge']}"
     estimate.quantities["edge_position"] = Quantity(
         half_rise(energy, mu, first["edge"]),
         "eV",
-        reason="absolute energies of theory are off by up to 8 eV; shapes and differences are meant",
+        reason=PLACED if first["engine"] == "multiplet" else ABSOLUTE,
     )
     estimate.arrays["mu"] = xr.DataArray(
         mu,
@@ -226,7 +230,7 @@ def _estimate(
         "references": [REFERENCES_MULTIPLET if first["engine"] == "multiplet" else REFERENCES_FEFF],
         "notice": "" if first["engine"] == "multiplet" else NOTICE,
     }
-    estimate.diagnostics["artifacts"] = [_artifact(energy, mu, spectra, ref, call)]
+    estimate.diagnostics["artifacts"] = _artifacts(energy, mu, spectra, ref, call)
     estimate.pictures.append(_picture(edge, energy, mu, spectra, weights))
     return estimate
 
@@ -248,7 +252,7 @@ def _sites(spectra: list[xr.Dataset], weights: list[int]) -> pd.DataFrame:
         "ten_dq",
         "ds",
         "dt",
-        "normalisation",
+        *(("normalisation",) if spectra[0].attrs["engine"] != "multiplet" else ()),
         "core_hole_width",
         "scf_converged",
     )
@@ -263,16 +267,16 @@ def _sites(spectra: list[xr.Dataset], weights: list[int]) -> pd.DataFrame:
     return table
 
 
-def _artifact(
+def _artifacts(
     energy: NDArray[np.float64],
     mu: NDArray[np.float64],
     spectra: list[xr.Dataset],
     ref: InputRef,
     call: Call,
-) -> dict[str, str]:
+) -> list[dict[str, str]]:
+    """Write the average, and beside it the single sites: whoever compares means the average."""
     first = spectra[0].attrs
-    name = f"{first['element']}_{first['edge']}.h5"
-    path = call.artifact(name)
+    stem = f"{first['element']}_{first['edge']}"
     average = measurement(
         "spectrum",
         {"energy": (energy, "eV")},
@@ -285,8 +289,14 @@ def _artifact(
         engine_version=first["engine_version"],
         simulated="true",
     )
-    write([average, *spectra], path)
-    return {"path": name, "sha256": sha256_of(path)}
+    written = []
+    for name, members in ((f"{stem}.h5", [average]), (f"{stem}_sites.h5", spectra)):
+        if name.endswith("_sites.h5") and len(spectra) == 1:
+            continue
+        path = call.artifact(name)
+        write(members, path)
+        written.append({"path": name, "sha256": sha256_of(path)})
+    return written
 
 
 def _picture(
@@ -296,12 +306,10 @@ def _picture(
     spectra: list[xr.Dataset],
     weights: list[int],
 ) -> Picture:
-    layers = []
-    if len(spectra) > 1:
+    layers, several = [], len(spectra) > 1
+    if several:
         layers += [line(s.energy.values, s.mu.values, role="muted") for s in spectra[:40]]
-    layers.append(
-        line(energy, mu, f"average of {sum(weights)} sites" if len(spectra) > 1 else edge)
-    )
+    layers.append(line(energy, mu, f"average of {sum(weights)} sites" if several else edge))
     layers.append(mark(x=[half_rise(energy, mu, spectra[0].attrs["edge"])], label="half rise"))
     return Picture(
         "simulated",
@@ -313,5 +321,10 @@ def _picture(
                 "µ (edge step = 1)" if "L23" not in edge else "µ (1/eV)",
             ),
         ),
-        "Thin lines are single absorbers; theory's absolute energy scale is uncertain by several eV.",
+        ("Grey lines are single absorbers. " if several else "")
+        + (
+            "The energy axis is placed by the table of edges, not computed."
+            if spectra[0].attrs["engine"] == "multiplet"
+            else "Theory's absolute energy scale is uncertain by several eV."
+        ),
     )
