@@ -26,6 +26,7 @@ from matterscope.core.schema import measurement
 from matterscope.core.verbs import as_input
 from matterscope.physics.structures import site_classes
 from matterscope.spectra.measured.comparison import Match, match
+from matterscope.spectra.measured.reduction import locate_rise
 from matterscope.spectra.measured.shapes import shape_of, shapes_of
 from matterscope.spectra.settings import SimulateSettings
 from matterscope.spectra.simulators.contract import cached
@@ -71,7 +72,7 @@ OTHERS = [
 
 
 def fitted(theory: tuple[np.ndarray, np.ndarray], row: Row) -> Match:
-    """Lay a simulated edge on its measurement as `spectra compare` does, E½−10 … E½+45 eV."""
+    """Lay a simulated edge on its measurement as `spectra compare` does, E0−10 … E0+45 eV (E0: steepest rise)."""
     spectrum = measurement(
         "spectrum",
         {"energy": (theory[0], "eV")},
@@ -80,7 +81,8 @@ def fitted(theory: tuple[np.ndarray, np.ndarray], row: Row) -> Match:
     )  # fmt: skip
     reference = shapes_of([as_input(DATA / row.file)])[0]
     other = shape_of(spectrum, as_input(spectrum))
-    return match(reference, other, photoelectron=True)
+    start = locate_rise(reference.energy, reference.mu).position - reference.position
+    return match(reference, other, window=(start - 10, start + 45), photoelectron=True)
 
 
 SETTINGS = {

@@ -7,6 +7,7 @@ A quantity has an interval, a probability, or a stated reason for having none; n
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,16 @@ class Quantity:
         return entry
 
 
-def gaussian(value: float, sigma: float, units: str, levels: Iterable[float] = LEVELS) -> Quantity:
-    """Return a quantity whose intervals are those of a normal law of width `sigma`.
+def gaussian(
+    value: float,
+    sigma: float,
+    units: str,
+    levels: Iterable[float] = LEVELS,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> Quantity:
+    """Return a quantity whose intervals are those of a normal law of width `sigma`, within `low` … `high`.
 
     Examples
     --------
@@ -109,7 +118,7 @@ def gaussian(value: float, sigma: float, units: str, levels: Iterable[float] = L
     bands = []
     for level in levels:
         half = NormalDist().inv_cdf(0.5 + level / 2) * sigma
-        bands.append(Interval(level, value - half, value + half))
+        bands.append(Interval(level, max(value - half, low), min(value + half, high)))
     return Quantity(value, units, sigma=sigma, intervals=tuple(bands))
 
 

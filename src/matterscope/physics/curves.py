@@ -123,6 +123,24 @@ def cumulative_shape(y: ArrayLike) -> Floats:
     return np.asarray(np.cumsum(positive, axis=-1) / np.where(total > 0, total, 1.0))
 
 
+def correlation_length(residual: ArrayLike) -> float:
+    """Return how many neighbouring points of a residual miss together: 1 + 2 Σ ρ_k up to its first zero.
+
+    The variance of a fit's parameters is that of independent points times this length.
+
+    Examples
+    --------
+    >>> correlation_length([1.0, -1.0, 1.0, -1.0])
+    1.0
+    """
+    free = np.asarray(residual, dtype=float)
+    free = free - free.mean()
+    correlation = np.correlate(free, free, "full")[free.size - 1 :]
+    correlation = correlation / max(float(correlation[0]), 1e-300)
+    first = int(np.argmax(correlation < 0)) or correlation.size
+    return float(1 + 2 * correlation[1:first].sum())
+
+
 def best_shift(
     x: ArrayLike, y: ArrayLike, other_x: ArrayLike, other_y: ArrayLike, reach: float, step: float
 ) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, DataError
 from matterscope.core.estimates import Estimate, Flag, Quantity, gaussian
 from matterscope.core.pictures import Panel, Picture, line, mark
-from matterscope.physics.curves import best_shift
+from matterscope.physics.curves import best_shift, correlation_length
 from matterscope.spectra.measured.quality import NOTES
 from matterscope.spectra.measured.shapes import Shape, shapes_of
 from matterscope.spectra.settings import CompareSettings
@@ -179,9 +179,18 @@ def _scale(model: Array, target: Array) -> float:
 
 
 def _padded(other: Shape) -> tuple[Array, Array]:
-    """Return the shape on an even grid, its ends held for 40 eV, so that tails have something to act on."""
+    """Return the shape on an even grid, 40 eV longer at both ends, so that tails have something to act on.
+
+    Ends are held. A simulation begins on the rise: below its first energy its core hole's Lorentzian goes
+    on, whose tail falls as one over the distance from the edge.
+    """
     grid = np.arange(other.energy[0] - 40.0, other.energy[-1] + 40.0, STEP)
-    return grid, np.interp(grid, other.energy, other.mu)
+    values = np.interp(grid, other.energy, other.mu)
+    if other.simulated:
+        distance = max(other.position - float(other.energy[0]), 1.0)
+        before = np.maximum(other.energy[0] - grid, 0.0)
+        values *= distance / (distance + before)
+    return grid, values
 
 
 def broadened(values: Array, step: float, lorentzian: float, sigma: float) -> Array:
@@ -212,12 +221,7 @@ def broadened(values: Array, step: float, lorentzian: float, sigma: float) -> Ar
 def _sigma(found: object, residual: Array, power: float) -> Array:
     """Return standard uncertainties of shift, scale, Γ, σ, Γ_e."""
     jacobian = np.asarray(found.jac)  # type: ignore[attr-defined]
-    free = residual - residual.mean()
-    correlation = np.correlate(free, free, "full")[free.size - 1 :]
-    correlation = correlation / max(float(correlation[0]), 1e-300)
-    first = int(np.argmax(correlation < 0)) or correlation.size
-    length = 1 + 2 * float(correlation[1:first].sum())
-    variance = float(np.mean(residual**2)) * length
+    variance = float(np.mean(residual**2)) * correlation_length(residual)
     inverse = np.linalg.pinv(jacobian.T @ jacobian) * variance
     shift, *widths = np.sqrt(np.maximum(np.diag(inverse), 0.0))
     return np.array([shift, np.sqrt(variance / max(power, 1e-300)), *widths])
@@ -241,7 +245,8 @@ def _estimate(reference: Shape, other: Shape, settings: CompareSettings, call: C
         if name.endswith("width") and value < 0.01:
             estimate.quantities[name] = Quantity(0.0, unit, reason="at its bound: nothing to add")
         else:
-            estimate.quantities[name] = gaussian(value, float(sigma), unit, call.levels)
+            low = 0.0 if name.endswith("width") else -np.inf
+            estimate.quantities[name] = gaussian(value, float(sigma), unit, call.levels, low=low)
     why = "a measure of the fit itself"
     estimate.quantities["pearson_r"] = Quantity(found.r, "1", reason=why)
     estimate.quantities["rmse"] = Quantity(found.rmse, "1", reason=why)

@@ -304,7 +304,7 @@ def _say_plan(estimate: Estimate, plan: _Plan) -> None:
     elif min(plan.found.probabilities) < 0.9:
         estimate.flag(
             "edge_unsure",
-            f"{labels} named with {min(plan.found.probabilities):.0%} at least",
+            f"{', '.join(labels)}: the least certain name has a probability of {min(plan.found.probabilities):.0%}",
             "give the elements that can be present with --elements",
         )
 

@@ -325,7 +325,7 @@ def _flag_series(estimate: Estimate, evidence: Components, resolved: Resolved) -
     if evidence.count > 0.5 * evidence.singular_values.size or evidence.count > MOST:
         estimate.flag(
             "no_redundancy",
-            f"{evidence.count} of {evidence.singular_values.size} components stand above the noise: more than species explain",
+            f"{evidence.count} of {evidence.singular_values.size} components stand above the noise: more than species explain; {resolved.shares.shape[1]} were resolved",
             "shifts, drift and normalisation count as components; --components says how many to resolve",
         )
 
@@ -346,6 +346,7 @@ def _series_picture(
                 ),
                 "component",
                 "singular value",
+                x_range=(0.5, order.size + 0.5),
                 y_scale="log",
             ),
             Panel(

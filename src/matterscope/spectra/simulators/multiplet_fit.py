@@ -7,6 +7,7 @@ the fitted curve and its residual. Gain, a line and the two edge steps (2:1) are
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,21 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
 from matterscope.core.errors import ConfigError, DataError
-from matterscope.core.estimates import Estimate, gaussian
+from matterscope.core.estimates import Estimate, InputRef, gaussian
 from matterscope.core.pictures import Panel, Picture, line, points
 from matterscope.io.reading import measurements
+from matterscope.physics.curves import correlation_length
+from matterscope.spectra.loss.edge_cutting import cut_edges
+from matterscope.spectra.loss.loss_reduction import is_energy_loss
 from matterscope.spectra.simulators.ligandfield import REFERENCES
-from matterscope.spectra.simulators.multiplet import IONS, Field, Ion, lines_to_spectrum, sticks
+from matterscope.spectra.simulators.multiplet import (
+    IONS,
+    Field,
+    Ion,
+    Sticks,
+    lines_to_spectrum,
+    sticks,
+)
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call, Input
@@ -35,19 +46,27 @@ HIGH = np.array([4.0, 1.1, 15.0, 2.5])
 
 @dataclass(frozen=True)
 class FieldFit:
-    """Best parameters (in the order of `NAMES`), their covariance, and the curve."""
+    """Best parameters (in the order of `NAMES`), their covariance, the points fitted, and the curve."""
 
     values: Floats
     covariance: Floats
+    energy: Floats
+    mu: Floats
     curve: Floats
     residual: float
     at_bound: tuple[str, ...]
 
 
-def _shape(energy: Floats, ion: Ion, p: Floats) -> Floats:
-    lines = sticks(ion, Field(float(p[0])).matrix(), scale=float(p[1]))
+@lru_cache(maxsize=64)
+def _lines(ion: Ion, ten_dq: float, scale: float) -> tuple[Sticks, float]:
+    """Return the lines and the centre of L3; shift and width are varied without diagonalising again."""
+    lines = sticks(ion, Field(ten_dq).matrix(), scale=scale)
     strength = lines.isotropic * lines.core
-    centre = float((lines.energy * strength).sum() / strength.sum())
+    return lines, float((lines.energy * strength).sum() / strength.sum())
+
+
+def _shape(energy: Floats, ion: Ion, p: Floats) -> Floats:
+    lines, centre = _lines(ion, float(p[0]), float(p[1]))
     place = energy - ion.onset - float(p[2]) + centre
     return lines_to_spectrum(place, lines, ion, instrument=float(p[3]))
 
@@ -93,6 +112,8 @@ def fit_field(energy: Floats, mu: Floats, name: str, starts: int = 4) -> FieldFi
             got=f"{energy[0]:.0f}–{energy[-1]:.0f} eV",
             expected=f"{ion.onset - 3:.0f}–{ion.onset + 1.5 * ion.zeta_core + 5:.0f} eV",
         )
+    inside = _window(energy, mu, ion)
+    energy, mu = energy[inside], mu[inside]
     lift = mu - min(float(mu.min()), 0.0)
     height = float(lift.max())
     peak = float(energy[np.argmax(lift)]) - ion.onset
@@ -102,16 +123,21 @@ def fit_field(energy: Floats, mu: Floats, name: str, starts: int = 4) -> FieldFi
     def misfit(p: Floats) -> Floats:
         return _solve(_columns(energy, ion, p), scale) - scale
 
-    best: Any = None
-    for ten_dq in np.linspace(0.5 * guess, 1.4 * guess, starts):
-        start = np.clip([ten_dq, 0.8, peak, 0.3], LOW + 1e-3, HIGH - 1e-3)
+    def descend(start: Floats, steps: int) -> Any:
         # differences wider than round-off: line positions move smoothly on this scale
-        found = least_squares(
-            misfit, start, bounds=(LOW, HIGH), diff_step=3e-3, x_scale=[1, 0.2, 1, 0.3], max_nfev=25
-        )
-        best = found if best is None or found.cost < best.cost else best
+        return least_squares(
+            misfit, np.clip(start, LOW + 1e-3, HIGH - 1e-3), bounds=(LOW, HIGH), diff_step=3e-3,
+            x_scale=[1, 0.2, 1, 0.3], max_nfev=steps,
+        )  # fmt: skip
+
+    begun = [
+        descend(np.array([ten_dq, 0.8, peak, 0.3]), 6)
+        for ten_dq in np.linspace(0.5 * guess, 1.4 * guess, starts)
+    ]
+    best = descend(min(begun, key=lambda fit: float(fit.cost)).x, 25)
     free = max(len(energy) - len(NAMES) - 4, 1)
-    variance = 2 * best.cost / free
+    # what the model cannot follow is no white noise: neighbouring points miss together
+    variance = 2 * best.cost / free * correlation_length(best.fun)
     covariance = np.linalg.pinv(best.jac.T @ best.jac) * variance
     reach = (HIGH - LOW) * 1e-3
     bound = tuple(
@@ -120,7 +146,17 @@ def fit_field(energy: Floats, mu: Floats, name: str, starts: int = 4) -> FieldFi
         if v - a < r or b - v < r
     )
     curve = _solve(_columns(energy, ion, best.x), scale) * height + (mu - lift)
-    return FieldFit(best.x, covariance, curve, float(np.sqrt(variance)), bound)
+    residual = float(np.sqrt(2 * best.cost / free))
+    return FieldFit(best.x, covariance, energy, mu, curve, residual, bound)
+
+
+def _window(energy: Floats, mu: Floats, ion: Ion) -> NDArray[np.bool_]:
+    """Return which points belong to L2,3 of the ion: from 12 eV before the L3 maximum to 15 eV after L2."""
+    near = np.abs(energy - ion.onset) < HIGH[2]
+    # a slope under the edge must not win over the line
+    level = np.interp(energy, energy[near][[0, -1]], mu[near][[0, -1]])
+    peak = float(energy[near][int(np.argmax((mu - level)[near]))])
+    return np.asarray((energy > peak - 12.0) & (energy < peak + 1.5 * ion.zeta_core + 15.0))
 
 
 def fit_crystal_field(
@@ -131,9 +167,28 @@ def fit_crystal_field(
     for given in inputs:
         for spectrum in measurements(given, "spectrum"):
             estimate = Estimate("spectra crystal-field", given.ref)
-            _one(estimate, spectrum, settings, call)
+            loss = is_energy_loss(spectrum)
+            edge = _cut(spectrum, settings.ion, given.ref, call) if loss else spectrum
+            _one(estimate, edge, settings, call)
             estimates.append(estimate)
     return estimates
+
+
+def _cut(spectrum: xr.Dataset, name: str, ref: InputRef, call: Call) -> xr.Dataset:
+    """Return the L2,3 edge of the ion's element out of an energy-loss spectrum, above its background."""
+    if name not in IONS:
+        raise ConfigError("unknown ion", got=name or "none", expected=", ".join(IONS))
+    element = IONS[name].element
+    _, edges = cut_edges(spectrum, ref, call)
+    for edge in edges:
+        if edge.attrs["element"] == element and str(edge.attrs["edge"]).startswith("L"):
+            return edge
+    raise DataError(
+        f"no L2,3 edge of {element} was named in this energy-loss spectrum",
+        where=ref.source,
+        got=", ".join(f"{e.attrs['element']} {e.attrs['edge']}" for e in edges) or "no edge",
+        expected=f"{element} L3",
+    )
 
 
 def _one(
@@ -145,9 +200,12 @@ def _one(
     for k, name in enumerate(NAMES):
         sigma = float(np.sqrt(max(found.covariance[k, k], 0.0)))
         estimate.quantities[name] = gaussian(
-            float(found.values[k]), sigma, UNITS[name], call.levels
-        )
+            float(found.values[k]), sigma, UNITS[name], call.levels,
+            low=float(LOW[k]), high=float(HIGH[k]),
+        )  # fmt: skip
     estimate.diagnostics |= {"residual": found.residual, "ion": settings.ion}
+    for warning in spectrum.attrs.get("warnings") or []:
+        estimate.flag(str(warning["code"]), str(warning["message"]), str(warning.get("remedy", "")))
     if found.at_bound:
         estimate.flag(
             "at_bound",
@@ -160,6 +218,7 @@ def _one(
             f"The residual is {found.residual:.0%} of the maximum: this ion in an octahedral field does not explain the spectrum.",
             "another valence, a mixture, or ligand holes are needed",
         )
+    energy, mu = found.energy, found.mu
     axis = {"energy": ("energy", energy, {"units": "eV"})}
     estimate.arrays["fit"] = xr.DataArray(
         found.curve, dims=("energy",), coords=axis, attrs={"units": "1"}
@@ -168,13 +227,16 @@ def _one(
         (points(energy, mu, "measured"), line(energy, found.curve, f"{settings.ion}, 10Dq {found.values[0]:.2f} eV")),
         "energy (eV)", "µ", height=3.0,
     )  # fmt: skip
-    rest = Panel((line(energy, mu - found.curve, role="residual"),), "energy (eV)", "residual")
+    rest = Panel(
+        (line(energy, mu - found.curve, role="residual"),), "energy (eV)", "residual", height=1.2
+    )
     estimate.pictures.append(
         Picture(
             "fit",
             "Crystal-field multiplet",
             (top, rest),
-            "Ionic model; intervals are those of the fit, not of the model.",
+            "Ionic model in an octahedral field; intervals hold if the ion is right. The shift is that of L3's "
+            "centre from the tabulated onset.",
         )
     )
     estimate.provenance["references"] = [

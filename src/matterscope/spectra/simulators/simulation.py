@@ -217,7 +217,13 @@ def _estimate(
             "the multiplets are ionic: no ligand holes, which covalent Ni³⁺ and Ni⁴⁺ need",
             "compare line positions, not heights, for these ions; or add ligand holes (--ligand-holes)",
         )
-    elif settings.quality == "quick":
+    if first["engine"] != "multiplet" and first["edge"] != "K":
+        estimate.flag(
+            "edge-unproved",
+            "L edges by multiple scattering were held against one measured edge only (Pt L3, r 0.89: no white line)",
+            "compare with a measured standard before using heights",
+        )
+    if first["engine"] != "multiplet" and settings.quality == "quick":
         estimate.flag(
             "no-self-consistency",
             "quick mode overlaps atomic potentials; r against measured spectra falls from 0.99 to 0.85–0.98",
