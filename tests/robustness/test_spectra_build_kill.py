@@ -12,33 +12,17 @@ from pathlib import Path
 import pytest
 
 import matterscope.spectra as spectra
-
-RECIPE = """
-count = 4
-[relax]
-potential = "none"
-[feff]
-radius = 2.6
-k_max = 2.0
-k_step = 0.25
-edge_step = 0.8
-[sites]
-O = 1
-Ni = 1
-"""
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.json"))}
+from support.recipes import LAYERED, PROTOTYPE, contents, quick
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("family", [LAYERED, PROTOTYPE], ids=["layered", "prototype"])
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
 def test_a_build_by_two_workers_killed_and_resumed_has_the_bytes_of_one_worker(
-    tmp_path: Path,
+    tmp_path: Path, family: str
 ) -> None:
     recipe, part, whole = tmp_path / "quick.toml", tmp_path / "part", tmp_path / "whole"
-    recipe.write_text(RECIPE)
+    recipe.write_text(quick(family, 4))
     command = [
         sys.executable, "-m", "matterscope", "spectra", "build", str(recipe), "--folder", str(part), "--seed", "4",
         "--executor", "processes", "--workers", "2", "--store", str(tmp_path / "store"), "--no-report",

@@ -20,31 +20,14 @@ from matterscope.spectra.sets.builder import (
 )
 from matterscope.spectra.sets.labels_nmc import structure_labels
 from matterscope.spectra.sets.structures import CELLS, DEFECTS, Plan, layered_cell, make_structure
-
-QUICK = """
-count = 2
-[relax]
-potential = "none"
-[feff]
-radius = 2.6
-k_max = 2.0
-k_step = 0.25
-edge_step = 0.8
-[sites]
-O = 1
-Ni = 1
-"""
+from support.recipes import LAYERED, contents, quick
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "quick.toml"
-    path.write_text(QUICK)
+    path.write_text(quick(LAYERED, 2))
     return path
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.json"))}
 
 
 @pytest.mark.parametrize("units", CELLS)

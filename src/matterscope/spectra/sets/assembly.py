@@ -154,6 +154,12 @@ def assemble(folder: Path, limit: int | None = None) -> SpectralSet:
     digest = hashlib.sha256()
     for path in paths:
         record = json.loads(path.read_text())
+        if "units" not in record["plan"]:
+            raise DataError(
+                "this set was built from a prototype, not of layered oxides",
+                where=str(folder),
+                hint="its sites are training sets: spectra train FOLDER/training/ELEMENT_K",
+            )
         failures += [f"structure {record['plan']['index']}: {f}" for f in record["failures"]]
         if "labels" not in record:
             continue

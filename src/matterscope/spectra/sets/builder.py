@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from ase import Atoms
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
-from pydantic import Field
 
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import ConfigError, MatterscopeError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.files import canonical_json, write_text
 from matterscope.core.pictures import Panel, Picture, points
-from matterscope.core.settings import Settings, validate
-from matterscope.io.limits import regular_file
 from matterscope.physics.structures import as_record, first_shell, from_record, structure_digest
+from matterscope.spectra.sets.exporting import export_training
+from matterscope.spectra.sets.prototypes import (
+    PrototypePlan,
+    enumerate_prototype,
+    fill_prototype,
+    prototype_labels,
+)
+from matterscope.spectra.sets.recipes import DistortRecipe, Recipe, read_recipe
 from matterscope.spectra.sets.relaxation import potential_version, relax
 from matterscope.spectra.sets.structures import (
-    METALS,
     Plan,
     doped,
     enumerate_layered,
@@ -38,93 +42,33 @@ from matterscope.spectra.settings import BuildSettings
 from matterscope.spectra.simulators.contract import cached
 from matterscope.spectra.simulators.feff import Feff
 
-ELEMENTS = {"O": 8, **METALS}
+CHGNET = "B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023) (CHGNet)"
+ANIONS = (7, 8, 9, 15, 16, 17, 33, 34, 35, 52, 53)
 
 
-class RelaxRecipe(Settings):
-    """How structures are relaxed."""
-
-    potential: Literal["chgnet-r2scan", "none"] = "chgnet-r2scan"
-    steps: int = Field(10, ge=0, le=500)
-    force: float = Field(0.08, gt=0)
-
-
-class DistortRecipe(Settings):
-    """Random strain (largest isotropic, standard deviation of the rest) and displacements (Å)."""
-
-    strain: float = Field(0.012, ge=0, le=0.05)
-    shear: float = Field(0.004, ge=0, le=0.02)
-    displacement: float = Field(0.02, ge=0, le=0.2)
-
-
-class FeffRecipe(Settings):
-    """FEFF settings of the set; radius in Å, k in 1/Å, edge_step in eV."""
-
-    quality: Literal["quick", "scf"] = "quick"
-    radius: float = Field(4.2, gt=2, le=9)
-    k_max: float = Field(3.5, gt=1, le=12)
-    k_step: float = Field(0.08, gt=0)
-    edge_step: float = Field(0.3, gt=0)
-
-
-class DopantRecipe(Settings):
-    """Which elements replace metals, in what share of the structures, and how many atoms at most."""
-
-    elements: tuple[Literal["Al", "Mg"], ...] = ()
-    share: float = Field(0.3, ge=0, le=1)
-    most: int = Field(1, ge=1, le=3)
-
-
-class Recipe(Settings):
-    """A whole recipe, as it stands in the TOML file."""
-
-    family: Literal["layered-nmc"] = "layered-nmc"
-    count: int = Field(330, ge=1, le=100_000)
-    children: int = Field(3, ge=1, le=50)
-    relax: RelaxRecipe = Field(default_factory=lambda: RelaxRecipe.model_validate({}))
-    distort: DistortRecipe = Field(default_factory=lambda: DistortRecipe.model_validate({}))
-    dopants: DopantRecipe = Field(default_factory=lambda: DopantRecipe.model_validate({}))
-    feff: FeffRecipe = Field(default_factory=lambda: FeffRecipe.model_validate({}))
-    sites: dict[str, int] = Field(default_factory=lambda: {"O": 2, "Ni": 2, "Mn": 1, "Co": 1})
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Return the recipe of a TOML file; raise ConfigError with the faulty entry."""
-    regular_file(path)
-    try:
-        content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the recipe is not TOML: {error}", where=str(path)) from None
-    if not content:
-        raise ConfigError(
-            "the recipe is empty",
-            where=str(path),
-            hint="a set takes hours: say at least family and count, as recipes/nmc.toml does",
-        )
-    recipe = validate(Recipe, content, f"recipe {path.name}")
-    unknown = set(recipe.sites) - set(ELEMENTS)
-    if unknown:
-        raise ConfigError(
-            "the recipe asks for sites of an element the family has not",
-            where=str(path),
-            got=", ".join(sorted(unknown)),
-            expected=", ".join(ELEMENTS),
-        )
-    return recipe
-
-
-def plans(recipe: Recipe, seed: int) -> list[Plan]:
+def plans(recipe: Recipe, seed: int) -> list[Plan] | list[PrototypePlan]:
     """Return the plans of a recipe; a longer set begins with the shorter one."""
     from matterscope.core.random import generator
 
+    if recipe.prototype is not None:
+        rng = generator(seed, "prototype structures")
+        return enumerate_prototype(recipe.prototype, recipe.count, recipe.children, rng)
     found = enumerate_layered(recipe.count, recipe.children, generator(seed, "nmc structures"))
     given = recipe.dopants
     return [doped(plan, given.elements, given.share, given.most) for plan in found]
 
 
-def relaxed_structure(plan: Plan, recipe: Recipe, folder: Path) -> dict[str, Any]:
+def start_structure(plan: Plan | PrototypePlan, recipe: Recipe) -> Atoms:
+    """Return the unrelaxed structure of a plan."""
+    if isinstance(plan, Plan):
+        return make_structure(plan)
+    assert recipe.prototype is not None
+    return fill_prototype(recipe.prototype, plan)
+
+
+def relaxed_structure(plan: Plan | PrototypePlan, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Return the relaxed structure of a plan as a record; computed once per content."""
-    start = make_structure(plan)
+    start = start_structure(plan, recipe)
     given = recipe.relax
     text = canonical_json(
         [structure_digest(start), potential_version(given.potential), given.steps, given.force]
@@ -136,7 +80,7 @@ def relaxed_structure(plan: Plan, recipe: Recipe, folder: Path) -> dict[str, Any
         return stored
     found = relax(start, steps=given.steps, force=given.force, potential=given.potential)
     record = as_record(found.atoms) | {
-        "layer": start.arrays["layer"].tolist(),
+        **({"layer": start.arrays["layer"].tolist()} if "layer" in start.arrays else {}),
         "moments": found.moments.tolist(),
         "force": found.force,
         "steps": found.steps,
@@ -163,14 +107,14 @@ def distort(atoms: Atoms, recipe: DistortRecipe, seed: int) -> Atoms:
 def surroundings(atoms: Atoms, moments: NDArray[np.float64], element: int) -> NDArray[np.float64]:
     """Return descriptors (sites, 9) of an element's sites: nearest distances, their kinds, moment.
 
-    For metals: the six shortest distances to oxygen (Å); for oxygen: to any cation, with the number
+    For cations: the six shortest distances to anions (Å); for anions: to any cation, with the number
     of lithium and of metal neighbours. The moment (µB) is scaled to weigh like 0.1 Å.
     """
     rows = []
     for site in np.flatnonzero(atoms.numbers == element):
         shell = first_shell(atoms, int(site), ratio=1.6, reach=3.0)
-        oxygen = shell.numbers == 8
-        bonds = shell.distances[~oxygen] if element == 8 else shell.distances[oxygen]
+        anion = np.isin(shell.numbers, ANIONS)
+        bonds = shell.distances[~anion] if element in ANIONS else shell.distances[anion]
         bonds = np.concatenate([bonds, np.full(6, 3.0)])[:6]
         kinds = (0.1 * np.sum(shell.numbers == 3), 0.1 * np.sum(shell.numbers > 20))
         moment = moments[site] if np.isfinite(moments[site]) else 0.0
@@ -205,10 +149,9 @@ def structure_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, 
     `item` holds ``plan``, ``recipe`` and ``folder``. `rng` is not drawn from: the plan carries its own
     seeds, so a structure is the same in every set that contains it.
     """
-    from matterscope.spectra.sets.labels_nmc import structure_labels
-
-    folder, plan = Path(item["folder"]), Plan.from_record(item["plan"])
-    recipe = Recipe.model_validate(item["recipe"])
+    folder, recipe = Path(item["folder"]), Recipe.model_validate(item["recipe"])
+    kind = Plan if recipe.prototype is None else PrototypePlan
+    plan = kind.from_record(item["plan"])
     record: dict[str, Any] = {"plan": plan.as_record(), "failures": [], "spectra": []}
     try:
         relaxed = relaxed_structure(plan, recipe, folder)
@@ -217,19 +160,34 @@ def structure_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, 
         return record
     atoms = distort(from_record(relaxed), recipe.distort, plan.seed)
     moments = np.array(relaxed["moments"], dtype=float)
-    layer = np.array(relaxed["layer"])
-    record["structure"] = as_record(atoms) | {"layer": layer.tolist(), "moments": moments.tolist()}
+    layers = {"layer": relaxed["layer"]} if "layer" in relaxed else {}
+    record["structure"] = as_record(atoms) | layers | {"moments": moments.tolist()}
     record["force"] = relaxed["force"]
-    record["labels"] = structure_labels(plan, atoms, moments, layer)
+    record["labels"] = _labels(plan, recipe, atoms, moments, np.array(relaxed.get("layer", [])))
     engine = Feff(**recipe.feff.model_dump())
     for element, count in sorted(recipe.sites.items()):
-        for site, share in representative_sites(atoms, moments, ELEMENTS[element], count):
+        for site, share in representative_sites(atoms, moments, atomic_numbers[element], count):
             _simulate(engine, atoms, site, share, folder, record)
     record["digest"] = hashlib.sha256(canonical_json(record).encode()).hexdigest()
     target = folder / "structures" / f"{plan.index:05d}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, canonical_json(record))
     return {k: record[k] for k in ("plan", "labels", "digest", "failures")}
+
+
+def _labels(
+    plan: Plan | PrototypePlan,
+    recipe: Recipe,
+    atoms: Atoms,
+    moments: NDArray[np.float64],
+    layer: NDArray[np.int64],
+) -> dict[str, Any]:
+    from matterscope.spectra.sets.labels_nmc import structure_labels
+
+    if isinstance(plan, Plan):
+        return structure_labels(plan, atoms, moments, layer)
+    assert recipe.prototype is not None
+    return prototype_labels(recipe.prototype, plan, atoms, tuple(recipe.sites))
 
 
 def _simulate(
@@ -260,7 +218,7 @@ def build_set(inputs: list[Input], settings: BuildSettings, call: Call) -> list[
         estimate = Estimate("spectra build", given.ref)
         estimate.diagnostics["cost"] = cost(recipe)
         if settings.plan_only:
-            estimate.tables["plans"] = pd.DataFrame([p.as_record() for p in planned])
+            estimate.tables["plans"] = pd.json_normalize([p.as_record() for p in planned], sep=" ")
             estimate.tables["plans"].attrs["units"] = {}
             _count(estimate, "structures", len(planned), "planned, nothing was computed")
             expected = cost(recipe)
@@ -273,8 +231,8 @@ def build_set(inputs: list[Input], settings: BuildSettings, call: Call) -> list[
             _build(estimate, recipe, planned, settings, call)
         estimate.provenance["recipe"] = recipe.model_dump()
         estimate.provenance["references"] = [
-            "arXiv 2501.08919",
-            "B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023) (CHGNet)",
+            *(["arXiv 2501.08919"] if recipe.prototype is None else []),
+            *([CHGNET] if recipe.relax.potential != "none" else []),
             "J. J. Kas et al., J. Synchrotron Rad. 28, 1801 (2021) (FEFF10)",
         ]
         estimates.append(estimate)
@@ -282,7 +240,11 @@ def build_set(inputs: list[Input], settings: BuildSettings, call: Call) -> list[
 
 
 def _build(
-    estimate: Estimate, recipe: Recipe, planned: list[Plan], settings: BuildSettings, call: Call
+    estimate: Estimate,
+    recipe: Recipe,
+    planned: list[Plan] | list[PrototypePlan],
+    settings: BuildSettings,
+    call: Call,
 ) -> None:
     folder = Path(settings.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -299,7 +261,7 @@ def _build(
     table = pd.DataFrame(rows)
     if "dopant_content" in table:
         table["dopant_content"] = table["dopant_content"].fillna(0.0)
-    table.attrs["units"] = {"bond_length": "Å", "volume": "Å³"}
+    table.attrs["units"] = {c: "Å" for c in table if c.startswith("bond_length")} | {"volume": "Å³"}
     estimate.tables["labels"] = table
     _count(estimate, "structures", len(rows), "counted")
     _count(estimate, "failed_units", len(failures), "counted")
@@ -311,8 +273,14 @@ def _build(
             f"{len(failures)} units failed; the first: {failures[0]}",
             "run the same command again to try them once more",
         )
-    if rows:
+    if rows and recipe.prototype is None:
         estimate.pictures.append(_labels_picture(table))
+    elif rows:
+        estimate.pictures.append(_contents_picture(table, recipe))
+        sets = export_training(folder)
+        estimate.diagnostics["training_sets"] = {
+            name: str(path.relative_to(folder)) for name, path in sets.items()
+        }
 
 
 def cost(recipe: Recipe) -> dict[str, float]:
@@ -357,3 +325,16 @@ def _labels_picture(table: pd.DataFrame) -> Picture:
         (panel,),
         "Each point is one relaxed structure; the charge falls with lithium as charge balance asks.",
     )
+
+
+def _contents_picture(table: pd.DataFrame, recipe: Recipe) -> Picture:
+    """Draw mean bond lengths of the simulated elements against the content that varies most."""
+    contents = [c for c in table if c.startswith("content_")]
+    varied = max(contents, key=lambda c: float(table[c].std() or 0.0))
+    layers = [
+        points(table[varied], table[f"bond_length_{e}"], e, f"series{k % 8}")
+        for k, e in enumerate(recipe.sites)
+    ]
+    name = varied.removeprefix("content_")
+    panel = Panel(tuple(layers), f"{name} per formula unit", "mean first-shell distance (Å)")
+    return Picture("labels", "What the set spans", (panel,), "Each point is one structure.")

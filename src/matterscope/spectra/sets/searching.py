@@ -20,8 +20,10 @@ from matterscope.io.reading import measurements
 from matterscope.spectra.fusion.family import stream_of
 from matterscope.spectra.fusion.streams import block_grid, stream_blocks
 from matterscope.spectra.fusion.training import set_blocks
-from matterscope.spectra.measured.quality import SEVERE, examine_all
+from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
+from matterscope.spectra.measured.quality import SEVERE, Examined, examine_all
 from matterscope.spectra.sets.assembly import STREAMS, assemble
+from matterscope.spectra.sets.trainingsets import load_set
 
 if TYPE_CHECKING:
     from matterscope.core.calls import Call, Input
@@ -50,6 +52,10 @@ def search_set(inputs: list[Input], settings: SearchSettings, call: Call) -> lis
         raise ConfigError(
             "the folder of a built set is needed", got=settings.folder or "none", hint="--folder, from `spectra build`"
         )  # fmt: skip
+    if (Path(settings.folder) / "training").is_dir() or (
+        Path(settings.folder) / "spectra.npz"
+    ).is_file():
+        return [search_sites(inputs, Path(settings.folder), settings.top)]
     estimate = Estimate("spectra search", inputs[0].ref)
     blocks: dict[str, Floats] = {}
     for given in inputs:
@@ -79,19 +85,96 @@ def search_set(inputs: list[Input], settings: SearchSettings, call: Call) -> lis
     table = table.reset_index(drop=True)
     table.attrs["units"] = {"bond_length": "Å"}
     estimate.tables["nearest"] = table
-    estimate.quantities["best_correlation"] = Quantity(
-        float(r[order[0]]), "1", reason="likeness of shapes, not a probability"
-    )
+    _likeness(estimate, float(r[order[0]]))
     estimate.diagnostics |= {"blocks": sorted(blocks), "structures": len(kept), "set": data.digest}
-    if float(r[order[0]]) < 0.95:
-        estimate.flag(
-            "nothing_alike",
-            f"The best correlation is {r[order[0]]:.2f}.",
-            "build a set of this family",
-        )
     estimate.provenance["references"] = ["arXiv 2501.08919"]
     estimate.pictures.append(_picture(blocks, known, order, table))
     return [estimate]
+
+
+def search_sites(inputs: list[Input], folder: Path, top: int) -> Estimate:
+    """Rank the sites of a training set (or of a built prototype set) by their likeness to one spectrum.
+
+    Shapes are compared after alignment by E½, on the widest window that the spectrum covers.
+    """
+    estimate = Estimate("spectra search", inputs[0].ref)
+    spectra = [s for given in inputs for s in examine_all(measurements(given, "spectrum"), "auto")]
+    if len(spectra) != 1 or spectra[0].codes & SEVERE or spectra[0].normalised is None:
+        raise DataError(
+            "one spectrum with an edge is needed to search the sites of a training set",
+            where=inputs[0].source,
+            got=f"{len(spectra)} spectra, {', '.join(sorted(spectra[0].codes)) if spectra else ''}",
+            hint="FILE:NAME picks one of several",
+        )
+    seen = spectra[0]
+    own = folder / "training" / f"{seen.element}_{seen.edge}"
+    known = load_set(own if own.is_dir() else folder)
+    if (known.element, known.edge) != (seen.element, seen.edge):
+        raise DataError(
+            f"the set holds {known.element} {known.edge}, the spectrum is {seen.element} {seen.edge}",
+            where=str(folder),
+        )
+    window, shape = _covered(seen)
+    rows = known.shapes(window)
+    usable = np.isfinite(rows).all(axis=1)
+    if not usable.any():
+        raise DataError(
+            "no spectrum of the set is long enough", where=str(folder), expected="E½ + 38 eV"
+        )
+    r, far = rank({"K": shape}, {"K": rows[usable]})
+    order = np.argsort(far, kind="stable")[:top]
+    chosen = np.flatnonzero(usable)[order]
+    labels = [known.labels[i] for i in chosen]
+    table = pd.DataFrame(
+        {
+            "r": r[order],
+            "distance": far[order],
+            "material": known.materials[chosen],
+            "formula": known.formulas[chosen],
+            "coordination_number": [s.coordination if s else np.nan for s in labels],
+            "bond_length": [s.bond if s else np.nan for s in labels],
+        }
+    )
+    table.attrs["units"] = {"bond_length": "Å"}
+    estimate.tables["nearest"] = table
+    estimate.diagnostics |= {"window": window, "sites": int(usable.sum()), "set": known.digest}
+    estimate.provenance["references"] = ["arXiv 2310.07049"]
+    _likeness(estimate, float(r[order[0]]))
+    axis = WINDOWS[window]
+    layers = [
+        line(axis, rows[i], str(known.materials[i]), f"series{k}") for k, i in enumerate(chosen[:3])
+    ]
+    layers.append(line(axis, shape, "this spectrum", "data"))
+    panel = Panel(tuple(layers), "energy from E½ (eV)", "normalised absorption")
+    estimate.pictures.append(
+        Picture("nearest", "Nearest simulated sites", (panel,), "Aligned by E½; nothing broadened.")
+    )
+    return estimate
+
+
+def _covered(seen: Examined) -> tuple[str, Floats]:
+    """Return the widest window that a spectrum fills, and its shape on it."""
+    assert seen.normalised is not None
+    for window in ("wide", "narrow"):
+        shape, _ = aligned_shape(seen.normalised.energy, seen.normalised.mu, window, seen.position)
+        if np.isfinite(shape).all():
+            return window, shape
+    raise DataError(
+        "the spectrum ends too early after its edge",
+        where=seen.label,
+        got=f"{seen.energy[-1] - seen.position:.0f} eV",
+        expected="at least 38 eV",
+    )
+
+
+def _likeness(estimate: Estimate, best: float) -> None:
+    estimate.quantities["best_correlation"] = Quantity(
+        best, "1", reason="likeness of shapes, not a probability"
+    )
+    if best < 0.95:
+        estimate.flag(
+            "nothing_alike", f"The best correlation is {best:.2f}.", "build a set of this family"
+        )
 
 
 def _picture(

@@ -241,7 +241,7 @@ def write_deck(engine: Feff, around: Cluster, numbers: Any, edge: str) -> str:
         "COREHOLE FSR",
     ]
     if engine.quality == "scf":
-        lines.append(f"SCF {engine.scf_radius:g} 0 15 0.2 3")
+        lines.append(f"SCF {engine.scf_radius:g} 0 30 0.2 3")
     lines += [
         f"FMS {engine.radius:g} 0",
         f"EXCHANGE 0 0 {engine.extra_width:g}",

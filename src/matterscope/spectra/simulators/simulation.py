@@ -209,7 +209,9 @@ def _estimate(
     for spectrum in spectra:
         if spectrum.attrs.get("scf_converged") == "no":
             estimate.flag(
-                "not-converged", "the potential of a site did not converge", "raise scf_radius"
+                "not-converged",
+                "the potential of a site did not converge in 30 iterations; the spectrum is that of the last",
+                "--scf-radius changes the cluster; --quality quick leaves self-consistency out",
             )
     if first["engine"] == "multiplet" and not settings.ligand_holes:
         estimate.flag(
