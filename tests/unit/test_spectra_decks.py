@@ -12,7 +12,8 @@ from ase.io import read as ase_read
 
 from matterscope.core.errors import ConfigError, ReadError
 from matterscope.io import read
-from matterscope.spectra.simulators.jobs import CODES, Job, read_fdmnes_deck, write_decks
+from matterscope.io.fdmnes import read_fdmnes_deck
+from matterscope.spectra.simulators.jobs import CODES, Job, write_decks
 
 
 @pytest.fixture

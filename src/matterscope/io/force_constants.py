@@ -1,42 +1,20 @@
-"""Structures and force constants for phonon sidebands: VASP/CIF files and phonopy's FORCE_CONSTANTS.
+"""Force constants for phonon sidebands: phonopy's FORCE_CONSTANTS.
 
-In: paths, gzip-compressed or not. Out: `ase.Atoms`, and force constants of shape (n, n, 3, 3) in eV/Å².
+In: paths, gzip-compressed or not. Out: force constants of shape (n, n, 3, 3) in eV/Å².
 These are no measurements: the verb that needs them asks for them by name.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
-from matterscope.io.limits import declared, regular_file
+from matterscope.io.limits import declared, unpacked_text
 
 Floats = NDArray[np.float64]
-MOST_TEXT = 1_000_000_000
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file, unpacked if it is gzip; the unpacked size is limited."""
-    regular_file(path)
-    if path.suffix.lower() != ".gz":
-        declared(path.stat().st_size, str(path), "the text")
-        return path.read_text(encoding="utf-8", errors="replace")
-    parts, total = [], 0
-    try:
-        with gzip.open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                total += len(block)
-                declared(total, str(path), "the unpacked text")
-                parts.append(block)
-    except (OSError, EOFError) as error:
-        raise ReadError(f"the gzip file is damaged: {error}", where=str(path)) from None
-    return b"".join(parts).decode("utf-8", "replace")
 
 
 def is_force_constants(text: str) -> bool:
@@ -53,28 +31,9 @@ def is_force_constants(text: str) -> bool:
     )
 
 
-def read_structure(path: Path) -> Atoms:
-    """Return the structure of a POSCAR, CONTCAR, CIF or other file that ase reads."""
-    import ase.io
-
-    text = text_of(path)
-    name = path.name.removesuffix(".gz").lower()
-    form = "cif" if name.endswith(".cif") else "extxyz" if name.endswith(".xyz") else "vasp"
-    try:
-        found = ase.io.read(io.StringIO(text), format=form)
-    except Exception as error:  # noqa: BLE001 - ase raises anything; the message names file and form
-        raise ReadError(
-            f"the structure cannot be read as {form}: {type(error).__name__}: {error}",
-            where=str(path),
-        ) from None
-    if not isinstance(found, Atoms):
-        raise ReadError("the file holds several structures", where=str(path))
-    return found
-
-
 def read_force_constants(path: Path, text: str | None = None) -> Floats:
     """Return phonopy's FORCE_CONSTANTS, shape (n, n, 3, 3), eV/Å²."""
-    body = text if text is not None else text_of(path)
+    body = text if text is not None else unpacked_text(path)
     first, _, rest = body.partition("\n")
     counts = [int(c) for c in first.split()]
     n, m = counts[0], counts[-1]

@@ -5,6 +5,7 @@ In: a path and declared sizes. Out: nothing, or a ReadError with the declared si
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,24 @@ def declared(count: int, where: str, what: str = "decoded data") -> None:
             expected=f"at most {limit:,}",
             hint="raise the limit with --max-bytes if you trust the file",
         )
+
+
+def unpacked_text(path: Path) -> str:
+    """Return the text of a file, unpacked if it is gzip; the unpacked size is limited."""
+    regular_file(path)
+    if path.suffix.lower() != ".gz":
+        declared(path.stat().st_size, str(path), "the text")
+        return path.read_text(encoding="utf-8", errors="replace")
+    parts, total = [], 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while block := stream.read(1 << 20):
+                total += len(block)
+                declared(total, str(path), "the unpacked text")
+                parts.append(block)
+    except (OSError, EOFError) as error:
+        raise ReadError(f"the gzip file is damaged: {error}", where=str(path)) from None
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 def plain_dataset(group: h5py.Group, name: str, where: str, *, whole: bool = True) -> h5py.Dataset:

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 def check_files(inputs: list[Input], settings: CheckSettings, call: Call) -> list[Estimate]:
     """Return a verdict for every measurement of the inputs."""
     from matterscope.io.reading import kinds_claimed, read
+    from matterscope.runs import holdings
 
     answers = []
     for given in inputs:
         options: dict[str, Any] = {"energy": settings.energy} if settings.energy else {}
         assert given.path is not None
+        held = None if settings.kind or settings.energy else holdings.assess(given.path)
+        if held is not None:
+            held.input = given.ref
+            answers.append(held)
+            continue
         found = read(given.path, kind=settings.kind or None, selector=given.selector, **options)
         others = [] if settings.kind else kinds_claimed(given.path)
         for dataset in found:

@@ -20,12 +20,9 @@ from matterscope.core.errors import ReadError, SchemaError
 from matterscope.core.estimates import Estimate, InputRef, Quantity
 from matterscope.core.pictures import Panel, Picture, bars, line, mark
 from matterscope.emitters.lines.zero_phonon import KT_PER_K
-from matterscope.io.force_constants import (
-    is_force_constants,
-    read_force_constants,
-    read_structure,
-    text_of,
-)
+from matterscope.io.force_constants import is_force_constants, read_force_constants
+from matterscope.io.limits import unpacked_text
+from matterscope.io.structures import read_structure
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import LineshapeSettings
@@ -210,11 +207,11 @@ def _sort_inputs(inputs: list[Input]) -> tuple[Atoms, Atoms, Floats]:
     for given in inputs:
         if given.path is None:
             raise ReadError("a lineshape needs files", where=given.source)
-        text = text_of(given.path)
+        text = unpacked_text(given.path)
         if is_force_constants(text):
             constants = read_force_constants(given.path, text)
         else:
-            structures.append(read_structure(given.path))
+            structures.append(read_structure(given.path, otherwise="vasp"))
     if constants is None or len(structures) != 2:
         raise SchemaError(
             "a lineshape needs the ground structure, the excited structure and FORCE_CONSTANTS, in this order",

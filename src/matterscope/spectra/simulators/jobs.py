@@ -27,6 +27,8 @@ from matterscope.spectra.settings import DecksSettings
 from matterscope.spectra.simulators.feff import Feff
 
 CODES = ("feff", "fdmnes", "vasp", "ocean", "xspectra")
+CORE_HOLES_APART = 8.0
+"""Å; nearer, the core hole of a periodic calculation acts on its own images."""
 EDGE_NUMBERS = {"K": (1, 0), "L1": (2, 0), "L23": (2, 1), "L3": (2, 1), "L2": (2, 1)}
 """Edge → n, l of the core state."""
 
@@ -200,54 +202,6 @@ def _xspectra(job: Job) -> dict[str, str]:
     return {"scf.in": "\n".join(scf) + "\n", "xspectra.in": "\n".join(xas) + "\n"}
 
 
-def read_fdmnes_deck(text: str) -> tuple[Atoms, dict[str, str]]:
-    """Return the crystal of an FDMNES deck and its keywords (lower case) with their values.
-
-    Raises
-    ------
-    ReadError
-        Without a crystal, or with a row that is not one.
-    """
-    keywords: dict[str, str] = {}
-    numbers: list[int] = []
-    places: list[list[float]] = []
-    cell: list[float] = []
-    current = ""
-    for number, row in enumerate(text.splitlines(), start=1):
-        words = row.split("!")[0].split()
-        if not words:
-            continue
-        if not _is_number(words[0]) and current not in ("filout", "edge"):
-            current = words[0].lower()
-            keywords[current] = ""
-        elif current == "crystal":
-            if not all(_is_number(w) for w in words):
-                current = words[0].lower()
-                keywords[current] = ""
-            elif not cell:
-                cell = [float(w) for w in words]
-            elif len(words) >= 4:
-                numbers.append(int(float(words[0])))
-                places.append([float(w) for w in words[1:4]])
-            else:
-                raise ReadError("not an atom of the crystal", where=f"line {number}", got=row)
-        else:
-            keywords[current] = (keywords.get(current, "") + " " + " ".join(words)).strip()
-            if current in ("filout", "edge"):
-                current = ""
-    if len(cell) != 6 or not numbers:
-        raise ReadError("no crystal in this FDMNES deck", expected="Crystal, a b c α β γ, atoms")
-    return Atoms(numbers=numbers, scaled_positions=places, cell=cell, pbc=True), keywords
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def convert_decks(inputs: list[Input], settings: DecksSettings, call: Call) -> list[Estimate]:
     """Write inputs for other codes from structures, or read what those codes gave: `spectra decks`."""
     estimates = []
@@ -268,15 +222,8 @@ def convert_decks(inputs: list[Input], settings: DecksSettings, call: Call) -> l
     return estimates
 
 
-def structure_or_deck(path: Path) -> Atoms:
-    """Return the structure in a file, which may be an FDMNES deck."""
-    if path.suffix.lower() == ".txt":
-        return read_fdmnes_deck(path.read_text(errors="replace"))[0]
-    return read_structure(path)
-
-
 def _write(estimate: Estimate, path: Path, settings: DecksSettings, call: Call) -> None:
-    atoms = structure_or_deck(path)
+    atoms = read_structure(path)
     symbols = atoms.get_chemical_symbols()
     element, _, edge = settings.edge.rpartition(":")
     element = element or max(set(symbols), key=lambda s: atomic_numbers[s])
@@ -306,6 +253,14 @@ def _write(estimate: Estimate, path: Path, settings: DecksSettings, call: Call) 
     estimate.diagnostics |= {"artifacts": artifacts, "absorber": job.absorber, "site": job.site}
     estimate.quantities["files"] = Quantity(len(rows), "1", reason="counted")
     estimate.pictures.append(_surroundings(job))
+    shortest = float(atoms.cell.lengths().min())
+    periodic = [code for code in settings.codes if code in ("vasp", "xspectra")]
+    if periodic and shortest < CORE_HOLES_APART:
+        estimate.flag(
+            "core_holes_close",
+            f"The core hole repeats every {shortest:.1f} Å in the decks of {' and '.join(periodic)}.",
+            f"give a supercell of at least {CORE_HOLES_APART:g} Å in every direction",
+        )
     if edge in ("L2", "L3", "L23") and element in ("Mn", "Fe", "Co", "Ni", "Cu"):
         estimate.flag(
             "multiplets-missing",
@@ -322,7 +277,8 @@ def _surroundings(job: Job) -> Picture:
         far = np.round(around.distances[1:][around.numbers[1:] == z], 2)
         places, counts = np.unique(far, return_counts=True)
         layers.append(points(places, counts, str(chemical_symbols[z]), f"series{k % 8}"))
-    panel = Panel(tuple(layers), "distance from the absorber (Å)", "atoms")
+    top = 1.08 * max((max(layer.data["y"]) for layer in layers), default=1.0)
+    panel = Panel(tuple(layers), "distance from the absorber (Å)", "atoms", y_range=(0.0, top))
     title = f"Surroundings of {job.absorber} {job.site}"
     return Picture("surroundings", title, (panel,), "What the real-space codes are given.")
 
