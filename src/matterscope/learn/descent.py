@@ -17,7 +17,12 @@ Floats = NDArray[np.float64]
 
 
 def descend(
-    local: Local, start: Floats, free: Sequence[int], bounds: tuple[Floats, Floats]
+    local: Local,
+    start: Floats,
+    free: Sequence[int],
+    bounds: tuple[Floats, Floats],
+    *,
+    tolerance: float = 1e-6,
 ) -> tuple[Floats, float, Floats, bool, int]:
     """Return the end of a Levenberg–Marquardt descent inside the bounds: x, cost, Hessian, converged, calls.
 
@@ -28,6 +33,8 @@ def descend(
     start : array of shape (n,)
     free : indices of the coordinates that move
     bounds : (low, high), arrays of shape (n,)
+    tolerance : float
+        Stops when the next step promises less than this.
     """
     index = list(free)
     low, high = bounds[0][index], bounds[1][index]
@@ -42,7 +49,7 @@ def descend(
         trial[index] = np.clip(x[index] + step, low, high)
         step = trial[index] - x[index]
         predicted = -float(gradient @ step + 0.5 * step @ hessian @ step)
-        if predicted < 1e-6:
+        if predicted < tolerance:
             # a step that a bound has turned uphill says nothing about convergence
             converged = not cut or damping > 1e12
             damping *= 10.0
@@ -50,7 +57,7 @@ def descend(
         new = local(trial, index)
         calls += 1
         if np.isfinite(new[0]) and new[0] < cost:
-            converged = cost - new[0] < 1e-7
+            converged = cost - new[0] < 0.1 * tolerance
             x, (cost, gradient, hessian), damping = trial, new, max(damping * 0.1, 1e-9)
         else:
             damping *= 10.0
@@ -76,10 +83,21 @@ def _step(
         moving = np.flatnonzero(~held)
         block = hessian[np.ix_(moving, moving)] + damping * np.diag(scale[moving])
         slope = gradient[moving] + hessian[np.ix_(moving, held)] @ step[held]
-        step[moving] = np.linalg.lstsq(block, -slope, rcond=None)[0]
+        step[moving] = _solved(block, -slope)
         over = ~held & ((step < low) | (step > high))
         if not over.any():
             break
         step[over] = np.clip(step, low, high)[over]
         held |= over
     return step, bool((held & ~pinned).any())
+
+
+def _solved(block: Floats, right: Floats) -> Floats:
+    """Return the solution, the one of least norm where the block is singular."""
+    try:
+        found = np.linalg.solve(block, right)
+    except np.linalg.LinAlgError:
+        found = np.full(right.size, np.nan)
+    if not np.isfinite(found).all():
+        found = np.linalg.lstsq(block, right, rcond=None)[0]
+    return np.asarray(found)

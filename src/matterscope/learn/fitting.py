@@ -18,11 +18,14 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.estimates import LEVELS, Interval, Quantity
 from matterscope.learn.derivatives import Local, local_by_differences
 from matterscope.learn.descent import descend
+from matterscope.learn.profiles import Walk, walk_out
 
 Floats = NDArray[np.float64]
 Values = dict[str, float]
 Expect = Callable[[Values], Floats]
 Cost = Callable[[Values], float]
+Slopes = Callable[[Values], tuple[Floats, dict[str, Floats]]]
+"""Values → expected data, and its derivatives by the values (those missing are zero)."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,9 @@ class Fit:
         x = start.copy()
         x[i] = coordinate
         free = [j for j in self.free if j != i]
-        best, cost, _, _, _ = descend(self._local, x, free, _bounds(self.parameters))
+        best, cost, _, _, _ = descend(
+            self._local, x, free, _bounds(self.parameters), tolerance=1e-4
+        )
         if cost < self.cost - 0.02:
             raise _BetterFound(best)
         return cost - self.cost, best
@@ -197,13 +202,23 @@ class Fit:
             return Interval(level, None, self._edges(name, (z,))[0])
         return Interval(level, self._edges(name, (-z,))[0], None)
 
-    def _edges(self, name: str, zs: tuple[float, ...]) -> list[float | None]:
-        """Return the ends of the profile; a deeper minimum on the way becomes the fit's own."""
+    def _edges(self, name: str, zs: Sequence[float]) -> list[float | None]:
+        """Return the ends of the profile where it has risen by ½z² on the side of the sign of z.
+
+        A deeper minimum on the way becomes the fit's own.
+        """
+        i = self.index(name)
         for _ in range(5):
             try:
-                return [self._edge(name, z) for z in zs]
-            except _BetterFound as found:
-                self._adopt(found.x)
+                ends: dict[float, float | None] = {}
+                for sign in (-1.0, 1.0):
+                    wanted = sorted((z for z in zs if z * sign > 0), key=abs)
+                    found = walk_out(self._side(i, sign), [abs(z) for z in wanted])
+                    ends |= dict(zip(wanted, found, strict=True))
+                outward = self.parameters[i].outward
+                return [None if ends[z] is None else outward(float(ends[z] or 0.0)) for z in zs]
+            except _BetterFound as found_better:
+                self._adopt(found_better.x)
         self.converged = False
         return [None for _ in zs]
 
@@ -216,11 +231,11 @@ class Fit:
             return Quantity(
                 self.values[name] * factor, parameter.units, reason="held fixed in the fit"
             )
-        bands = []
-        for level in levels:
-            found = self.interval(name, level)
-            ends = [None if e is None else e * factor for e in (found.low, found.high)]
-            bands.append(Interval(level, *ends))
+        levels = tuple(levels)
+        zs = [NormalDist().inv_cdf(0.5 + level / 2) for level in levels]
+        edges = self._edges(name, [-z for z in zs] + zs)
+        ends = [None if e is None else e * factor for e in edges]
+        bands = [Interval(*b) for b in zip(levels, ends[: len(zs)], ends[len(zs) :], strict=True)]
         sigma = self.sigma(name) * factor
         return Quantity(
             self.values[name] * factor,
@@ -229,54 +244,19 @@ class Fit:
             intervals=tuple(bands),
         )
 
-    def _edge(self, name: str, z: float) -> float | None:
-        """Return the value at which the profile has risen by ½z² on the side of the sign of z."""
-        i = self.index(name)
-        parameter = self.parameters[i]
-        wall = (
-            parameter.inward(parameter.high if z > 0 else parameter.low)
-            if np.isfinite(parameter.high if z > 0 else parameter.low)
-            else np.copysign(np.inf, z)
-        )
-        step = float(np.sqrt(max(self.covariance()[i, i], 0.0)))
+    def _side(self, i: int, sign: float) -> Walk:
+        """Return the walk along one side of the profile of coordinate i."""
+        parameter, here = self.parameters[i], float(self.x[i])
+        bound = parameter.high if sign > 0 else parameter.low
+        wall = parameter.inward(bound) if np.isfinite(bound) else float(np.copysign(np.inf, sign))
+        covariance = self.covariance()
+        step = float(np.sqrt(max(covariance[i, i], 0.0)))
+        response = covariance[:, i] / max(covariance[i, i], 1e-300)
         if not np.isfinite(step) or step <= 0.0:
-            step = 0.1 * max(abs(self.x[i]), 1e-3)
-        found = self._bracket(i, z, step, wall)
-        return None if found is None else parameter.outward(found)
-
-    def _bracket(self, i: int, z: float, step: float, wall: float) -> float | None:
-        goal, here = abs(z), float(self.x[i])
-        inner, inner_root = here, 0.0
-        best = self.x
-        outer = here + z * step
-        for _ in range(24):
-            if (outer - wall) * np.sign(z) >= 0:
-                outer = wall
-            rise, best = self._profiled(i, outer, best)
-            root = float(np.sqrt(2.0 * max(rise, 0.0)))
-            if abs(root - goal) < 0.01 * goal:
-                return outer
-            if root > goal:
-                return self._refine(i, (inner, inner_root), (outer, root), goal, best)
-            if outer == wall:
-                return wall
-            inner, inner_root = outer, root
-            stretch = goal / root if root > 0.1 * goal else 3.0
-            outer = here + (outer - here) * min(max(stretch * 1.02, 1.02), 3.0)
-        return None
-
-    def _refine(
-        self, i: int, low: tuple[float, float], high: tuple[float, float], goal: float, best: Floats
-    ) -> float:
-        for _ in range(12):
-            share = (goal - low[1]) / max(high[1] - low[1], 1e-12)
-            middle = low[0] + min(max(share, 0.05), 0.95) * (high[0] - low[0])
-            rise, best = self._profiled(i, middle, best)
-            root = float(np.sqrt(2.0 * max(rise, 0.0)))
-            if abs(root - goal) < 0.01 * goal:
-                return middle
-            low, high = ((middle, root), high) if root < goal else (low, (middle, root))
-        return low[0] + (goal - low[1]) / max(high[1] - low[1], 1e-12) * (high[0] - low[0])
+            step, response = 0.1 * max(abs(here), 1e-3), np.zeros(self.x.size)
+        return Walk(
+            lambda at, start: self._profiled(i, at, start), self.x, i, response, sign * step, wall
+        )
 
 
 def fit_counts(
@@ -287,6 +267,7 @@ def fit_counts(
     starts: int = 1,
     rng: np.random.Generator | None = None,
     weights: Floats | None = None,
+    slopes: Slopes | None = None,
 ) -> Fit:
     """Fit expected counts to counts by the Poisson likelihood (Fisher scoring inside bounds).
 
@@ -301,6 +282,8 @@ def fit_counts(
         Further starts are drawn inside finite bounds from `rng`; the best end wins.
     weights : array, optional
         0 masks a point, 1 keeps it.
+    slopes : callable, optional
+        The expected counts with their derivatives; without it differences are taken.
     """
     n = np.asarray(counts, dtype=np.float64)
     keep = np.ones(n.shape) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -311,7 +294,8 @@ def fit_counts(
         cost = float(np.sum(keep * (mu - n + logs - n * np.log(mu))))
         return cost, keep * (1.0 - n / mu), keep / mu
 
-    return _fit(expect, local, parameters, (starts, rng), int(np.count_nonzero(keep)))
+    points = int(np.count_nonzero(keep))
+    return _fit(expect, local, parameters, (starts, rng), points, slopes)
 
 
 def fit_curve(
@@ -394,6 +378,7 @@ def _fit(
     parameters: Sequence[Parameter],
     starting: tuple[int, np.random.Generator | None],
     points: int,
+    slopes: Slopes | None = None,
 ) -> Fit:
     chosen = tuple(parameters)
     names = [p.name for p in chosen]
@@ -402,11 +387,8 @@ def _fit(
         outward = (p.outward(v) for p, v in zip(chosen, x, strict=True))
         return np.asarray(expect(dict(zip(names, outward, strict=True))), dtype=np.float64).ravel()
 
-    def local(x: Floats, free: Sequence[int]) -> tuple[float, Floats, Floats]:
+    def differences(x: Floats, free: Sequence[int]) -> tuple[Floats, Floats]:
         mu = mean(x)
-        cost, slope, curvature = terms(mu)
-        if not len(free):
-            return cost, np.zeros(0), np.zeros((0, 0))
         jacobian = np.empty((mu.size, len(free)))
         for column, i in enumerate(free):
             step = 1e-6 * max(abs(x[i]), 1.0)
@@ -415,6 +397,24 @@ def _fit(
             moved = x.copy()
             moved[i] += step
             jacobian[:, column] = (mean(moved) - mu) / step
+        return mu, jacobian
+
+    def exact(x: Floats, free: Sequence[int]) -> tuple[Floats, Floats]:
+        assert slopes is not None
+        values = {p.name: p.outward(v) for p, v in zip(chosen, x, strict=True)}
+        mu, by = slopes(values)
+        jacobian = np.zeros((mu.size, len(free)))
+        for column, i in enumerate(free):
+            p = chosen[i]
+            if p.name in by:
+                jacobian[:, column] = by[p.name] * (values[p.name] if p.scale == "log" else 1.0)
+        return mu, jacobian
+
+    changes = differences if slopes is None else exact
+
+    def local(x: Floats, free: Sequence[int]) -> tuple[float, Floats, Floats]:
+        mu, jacobian = changes(x, free)
+        cost, slope, curvature = terms(mu)
         return cost, jacobian.T @ slope, jacobian.T @ (curvature[:, None] * jacobian)
 
     free = [i for i, p in enumerate(chosen) if not p.fixed]

@@ -125,21 +125,30 @@ def smeared_exponential_integral(delay: Floats, time: float, sigma: float) -> Fl
     >>> bool(np.isclose(h[1] - h[0], 2.0))
     True
     """
-    t = np.asarray(delay, dtype=np.float64)
+    return _integral_and_slopes(np.asarray(delay, dtype=np.float64), time, sigma)[0]
+
+
+def _integral_and_slopes(t: Floats, time: float, sigma: float) -> tuple[Floats, Floats, Floats]:
+    """Return the integral H(t) of `smeared_exponential`, ∂H/∂t and ∂H/∂τ.
+
+    ∂A/∂τ = A·(t/τ² − σ²/τ³) + √(2/π)·σ/τ²·e^(−t²/2σ²); the last terms of A(t) and A(−t) cancel in H.
+    """
     size = np.abs(t)
-    far = size > 9.0 * sigma + 9.0 * sigma**2 / time
-    result = np.empty_like(t)
+    ratio = sigma / time
     # beyond the response only its first moment is left: A(t) = 2·e^(σ²/2τ² − t/τ), A(−t) = 0
-    result[far] = time * (1.0 - np.exp(0.5 * (sigma / time) ** 2 - size[far] / time))
-    near = ~far
-    if near.any():
+    density = np.exp(0.5 * ratio**2 - size / time)
+    whole = time * (1.0 - density)
+    by_time = 1.0 - density * (1.0 - ratio**2 + size / time)
+    near = np.flatnonzero(size <= 9.0 * sigma + 9.0 * sigma * ratio)
+    if sigma > 0.0 and near.size:
         s = size[near]
-        if sigma > 0.0:
-            swing = _one_side(-s, time, sigma) - _one_side(s, time, sigma)
-            result[near] = time * (0.5 * swing + erf(s / (np.sqrt(2.0) * sigma)))
-        else:
-            result[near] = time * (1.0 - np.exp(-s / time))
-    return np.asarray(np.copysign(result, t))
+        right, left = _one_side(s, time, sigma), _one_side(-s, time, sigma)
+        core = 0.5 * (left - right) + erf(s / (np.sqrt(2.0) * sigma))
+        whole[near] = time * core
+        density[near] = 0.5 * (left + right)
+        x = s / time
+        by_time[near] = core - 0.5 * (left * (x + ratio**2) + right * (x - ratio**2))
+    return np.copysign(whole, t), density, np.copysign(by_time, t)
 
 
 def bin_average(edges: Floats, centre: float, time: float, sigma: float) -> Floats:
@@ -150,8 +159,29 @@ def bin_average(edges: Floats, centre: float, time: float, sigma: float) -> Floa
     edges : array of shape (n + 1,)
         Bin edges; `centre`, `time` and `sigma` in the same unit.
     """
-    whole = smeared_exponential_integral(edges - centre, time, sigma)
-    return np.asarray(np.diff(whole) / np.diff(edges))
+    return bin_average_slopes(edges, centre, time, sigma)[0]
+
+
+def bin_average_slopes(
+    edges: Floats, centre: float, time: float, sigma: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return `bin_average` and its derivatives by `centre` and by `time`, each of shape (n,).
+
+    Examples
+    --------
+    >>> edges = np.linspace(-3.0, 5.0, 9)
+    >>> _, _, by_time = bin_average_slopes(edges, 0.2, 1.5, 0.3)
+    >>> change = bin_average(edges, 0.2, 1.5 + 1e-6, 0.3) - bin_average(edges, 0.2, 1.5 - 1e-6, 0.3)
+    >>> bool(np.allclose(change / 2e-6, by_time, atol=1e-8))
+    True
+    """
+    width = edges[1:] - edges[:-1]
+    whole, density, by_time = _integral_and_slopes(edges - centre, time, sigma)
+    return (
+        (whole[1:] - whole[:-1]) / width,
+        (density[:-1] - density[1:]) / width,
+        (by_time[1:] - by_time[:-1]) / width,
+    )
 
 
 def periodic_decay(edges: Floats, period: float, time: float, shift: float, sigma: float) -> Floats:

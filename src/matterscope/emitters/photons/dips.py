@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from matterscope.core.estimates import Interval
 from matterscope.learn.fitting import Fit, Parameter, Values, fit_counts
-from matterscope.physics.rates import bin_average
+from matterscope.physics.rates import bin_average, bin_average_slopes
 
 Floats = NDArray[np.float64]
 SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
@@ -54,6 +54,28 @@ class DipModel:
         return np.asarray(
             np.maximum(self.correlation(values), 0.0) * self.expected * values["scale"]
         )
+
+    def slopes(self, values: Values) -> tuple[Floats, dict[str, Floats]]:
+        """Return expected counts in each bin and their derivatives by the values."""
+        t0, depth = values["delay"], 1.0 - values["g2_zero"]
+        dip, *dip_by = bin_average_slopes(self.edges, t0, values["antibunching_time"], self.sigma)
+        g2, by = np.ones(dip.size), {"g2_zero": dip, "delay": np.zeros(dip.size)}
+        for k in range(1, self.terms + 1):
+            a, time = values[f"bunching_{k}"], f"bunching_time_{k}"
+            rise, *rise_by = bin_average_slopes(self.edges, t0, values[time], self.sigma)
+            depth += a
+            g2 += a * rise
+            by |= {f"bunching_{k}": rise - dip, time: a * rise_by[1]}
+            by["delay"] += a * rise_by[0]
+        g2 -= depth * dip
+        by["antibunching_time"] = -depth * dip_by[1]
+        by["delay"] -= depth * dip_by[0]
+        level = self.expected * values["scale"]
+        # where the curve is cut at zero nothing moves it
+        lit = np.where(g2 > 0.0, level, 0.0)
+        found = {name: slope * lit for name, slope in by.items()}
+        mean = g2 * lit
+        return mean, found | {"scale": mean / values["scale"]}
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,8 @@ def fit_dip(
         model = DipModel(edges, expected, k, sigma)
         start = _start_values(model, counts * weights, weights, centre, free_scale)
         parameters = _parameters(edges, start, k, delay, free_scale)
-        tried[k] = (model, fit_counts(model.counts, counts, parameters, weights=weights))
+        fit = fit_counts(model.counts, counts, parameters, weights=weights, slopes=model.slopes)
+        tried[k] = (model, fit)
         if k and tried.get(k - 1) and tried[k][1].bic() > tried[k - 1][1].bic():
             break
     bic = {k: f.bic() for k, (_, f) in tried.items()}
