@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -151,10 +152,10 @@ def one(seed, spectra, streams):
     whole = card["array"]
     for quantity, truth in {
         "conversion_yield": mean / IONS,
-        "centre_mean": 2.0989,
-        "centre_scatter": 9.6,
-        "width_mean": 25.2,
-        "width_scatter": 2.52,
+        "centre_mean": design.centre,
+        "centre_scatter": 1e3 * design.centre_scatter,
+        "width_mean": 1e3 * design.width,
+        "width_scatter": 1e3 * design.width_scatter,
         "single_sites": int((number == 1).sum()),
         "empty_sites": int((number == 0).sum()),
     }.items():
@@ -180,9 +181,12 @@ def one(seed, spectra, streams):
         found.setdefault(f"verdicts {kind}", []).append(
             answer["verdict"].value if "verdict" in answer.quantities else "not asked"
         )
+        if "single_probability" in answer.quantities:
+            stated = [answer["single_probability"].value, number[site] == 1]
+            found.setdefault("single_probability", []).append(stated)
     shares = name["identity"].probabilities
-    stated = {k: v for k, v in shares.items() if k != "others"}
-    best = max(stated, key=lambda k: stated[k])
+    named = {k: v for k, v in shares.items() if k != "others"}
+    best = max(named, key=lambda k: named[k])
     right = best == ("D0" if there else "none of these")
     found["identity"] = [shares[best], right, name["none_of_these"].value, not there]
     return found
@@ -198,6 +202,17 @@ def run(first, last, file, spectra, streams):
         print(seed, f"{row['cpu']:.1f} CPU-s", flush=True)
 
 
+def reliability(kept):
+    """Print stated and true shares of one emitter, by the stated probability."""
+    for low, high in pairwise((0.0, 0.05, 0.5, 0.95, 1.0)):
+        some = (kept[:, 0] >= low) & (kept[:, 0] < high + (high == 1.0))
+        if some.any():
+            stated, true = kept[some].mean(axis=0)
+            print(
+                f"P(one) {low:.2f}–{high:.2f}  n {some.sum():5d}: stated {stated:.3f}, true {true:.3f}"
+            )
+
+
 def show(file):
     rows = [json.loads(line) for line in Path(file).read_text().splitlines()]
     print(f"{len(rows)} seeds, {np.mean([r['cpu'] for r in rows]):.1f} CPU-s each")
@@ -208,6 +223,9 @@ def show(file):
             continue
         if name.startswith("verdicts"):
             print(f"{name:18s}", {v: kept.count(v) for v in sorted(set(kept))})
+            continue
+        if name == "single_probability":
+            reliability(np.array(kept, float))
             continue
         inside = np.mean([k["inside"] for k in kept], axis=0)
         pulls = np.array([k["pull"] for k in kept if k["pull"] is not None] or [np.nan])
