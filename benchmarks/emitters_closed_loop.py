@@ -84,6 +84,37 @@ def library(folder, rng):
     return path, there
 
 
+def line_truths(card, array, sites):
+    """Return which truths of the lines lie in the intervals on the cards of single sites."""
+    found = {}
+    number = array.sites["emitters"].to_numpy()
+    for site in sites:
+        if number[site] != 1:
+            continue
+        e = array.emitters[array.emitters["site"] == site].iloc[0]
+        truths = {"zpl_energy": e["centre"], "zpl_width": 1e3 * e["width"], "debye_waller": 0.45}
+        for quantity, truth in truths.items():
+            if quantity in card[f"site {site}"].quantities:
+                found.setdefault(quantity, []).append(held(card[f"site {site}"][quantity], truth))
+    return found
+
+
+def stream_truths(card, number, truths):
+    """Return what the cards say of the photon streams: g2(0), words, the probability of one emitter."""
+    found = {}
+    for site, truth in truths.items():
+        answer, kind = card[f"site {site}"], "one" if number[site] == 1 else "several"
+        # corrected for the background, the answer is that of the emitters alone
+        if "g2_zero" in answer.quantities and answer["g2_zero"].interval(0.9) is not None:
+            found.setdefault("g2_zero", []).append(held(answer["g2_zero"], truth["g2_zero_ideal"]))
+        word = answer["verdict"].value if "verdict" in answer.quantities else "not asked"
+        found.setdefault(f"verdicts {kind}", []).append(word)
+        if "single_probability" in answer.quantities:
+            stated = [answer["single_probability"].value, number[site] == 1]
+            found.setdefault("single_probability", []).append(stated)
+    return found
+
+
 def one(seed, spectra, streams):
     rng = generator(29, "loop", seed)
     mean = float(np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
@@ -160,30 +191,8 @@ def one(seed, spectra, streams):
         "empty_sites": int((number == 0).sum()),
     }.items():
         found[quantity] = [held(whole[quantity], truth)]
-    for site in sites[:spectra]:
-        if number[site] != 1:
-            continue
-        e = array.emitters[array.emitters["site"] == site].iloc[0]
-        for quantity, truth in {
-            "zpl_energy": e["centre"],
-            "zpl_width": 1e3 * e["width"],
-            "debye_waller": 0.45,
-        }.items():
-            if quantity in card[f"site {site}"].quantities:
-                found.setdefault(quantity, []).append(held(card[f"site {site}"][quantity], truth))
-    for site in sites[:streams]:
-        answer, kind = card[f"site {site}"], "one" if number[site] == 1 else "several"
-        # corrected for the background, the answer is that of the emitters alone
-        if "g2_zero" in answer.quantities and answer["g2_zero"].interval(0.9) is not None:
-            found.setdefault("g2_zero", []).append(
-                held(answer["g2_zero"], truths[site]["g2_zero_ideal"])
-            )
-        found.setdefault(f"verdicts {kind}", []).append(
-            answer["verdict"].value if "verdict" in answer.quantities else "not asked"
-        )
-        if "single_probability" in answer.quantities:
-            stated = [answer["single_probability"].value, number[site] == 1]
-            found.setdefault("single_probability", []).append(stated)
+    found |= line_truths(card, array, sites[:spectra])
+    found |= stream_truths(card, number, truths)
     shares = name["identity"].probabilities
     named = {k: v for k, v in shares.items() if k != "others"}
     best = max(named, key=lambda k: named[k])

@@ -6,7 +6,7 @@ threshold, and the threshold they would equal.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from matterscope.core.calls import Call, Input
 from matterscope.core.errors import DataError
-from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, from_samples, refused
+from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, refused
 from matterscope.core.pictures import Panel, Picture, line, mark, points, steps
+from matterscope.emitters.photons.dwells import answer_dwells, dwell_pictures, dwell_times
 from matterscope.emitters.photons.hidden_states import (
     HiddenStates,
     astride,
-    bright_shares,
     bright_state,
     change_points,
     choose_states,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-FEWEST_DWELLS = 5
 LOUD = 1.5
 """Variance over mean above which a single level is more than counting noise."""
 REFERENCES = [
@@ -41,6 +40,7 @@ REFERENCES = [
     "Watkins and Yang, J. Phys. Chem. B 109, 617 (2005): change points of photon rates",
     "Killick, Fearnhead and Eckley, J. Am. Stat. Assoc. 107, 1590 (2012): PELT",
     "Clauset, Shalizi and Newman, SIAM Rev. 51, 661 (2009): power laws by likelihood",
+    "Gopich and Szabo, J. Phys. Chem. B 107, 5058 (2003): time in a state inside a bin",
 ]
 
 
@@ -134,7 +134,7 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
     bright = bright_state(found)
     _answer_states(estimate, found, bright, step, call)
     breaks = change_points(counts, fano=float(np.average(found.fano, weights=found.occupancy)))
-    dwell = _dwell(estimate, found.path >= bright, step, call)
+    seen = answer_dwells(estimate, counts, found, bright, (step, call))
     _noise(estimate, counts, step)
     _bleaching(estimate, found, time, bright)
     estimate.diagnostics |= {
@@ -157,8 +157,7 @@ def _one(m: xr.Dataset, given: Input, settings: TraceSettings, call: Call) -> Es
         _trace_picture(time, counts, step, found, bright),
         _noise_picture(counts, step),
     ]
-    if any(times.size >= FEWEST_DWELLS for times, _ in dwell.values()):
-        estimate.pictures.append(_dwell_picture(dwell))
+    estimate.pictures += dwell_pictures(seen)
     return estimate
 
 
@@ -201,7 +200,6 @@ def _answer_states(
         "1",
         reason="least Bayesian information criterion with levels apart by 1.5 σ; bins astride a switch are no state",
     )
-    on = found.posterior[:, bright:].sum(1)
     if passing.any():
         estimate.flag(
             "switches-inside-bins",
@@ -218,13 +216,6 @@ def _answer_states(
         )
         estimate.flag("one-state", f"one level explains the trace: {words}")
         return
-    estimate.quantities["bright_occupancy"] = from_samples(
-        _block_means(on, call.rng("occupancy")), "1", call.levels
-    )
-    lit = found.posterior @ bright_shares(found, bright)
-    estimate.quantities["bright_time_share"] = from_samples(
-        _block_means(lit, call.rng("time share")), "1", call.levels
-    )
     estimate.quantities["bright_rate"] = _weighted(
         rates, error, found.occupancy, slice(bright, None), call
     )
@@ -241,14 +232,6 @@ def _answer_states(
     )
 
 
-def _block_means(values: Floats, rng: np.random.Generator, draws: int = 400) -> Floats:
-    """Return means over resampled blocks, long against the dwell times (moving-block bootstrap)."""
-    changes = max(int(np.count_nonzero(np.diff(values > 0.5))), 1)
-    length = int(np.clip(4 * values.size / changes, 1, values.size // 5))
-    blocks = values[: values.size // length * length].reshape(-1, length).mean(1)
-    return np.asarray(blocks[rng.integers(0, blocks.size, (draws, blocks.size))].mean(1))
-
-
 def _weighted(rates: Floats, error: Floats, share: Floats, part: slice, call: Call) -> Quantity:
     from matterscope.core.estimates import gaussian
 
@@ -259,71 +242,6 @@ def _weighted(rates: Floats, error: Floats, share: Floats, part: slice, call: Ca
         "counts/s",
         call.levels,
     )
-
-
-def dwell_times(bright: NDArray[np.bool_], step: float) -> tuple[Floats, Floats]:
-    """Return (bright, dim) dwell times in s; the first and the last stretch are cut off by the recording."""
-    edges = np.flatnonzero(np.diff(bright.astype(np.int8))) + 1
-    if edges.size < 2:
-        return np.zeros(0), np.zeros(0)
-    lengths, state = np.diff(edges) * step, bright[edges[:-1]]
-    return lengths[state], lengths[~state]
-
-
-def dwell_law(times: Floats, step: float) -> dict[str, float]:
-    """Return both laws fitted by likelihood to dwell times ≥ one bin, and the difference of ln L.
-
-    Exponential with mean τ, p ∝ e^(−t/τ); power law p ∝ t^(−m), t ≥ one bin. Positive `evidence`
-    (ln L_power − ln L_exponential) speaks for the power law.
-    """
-    n = times.size
-    if n < 5:
-        return {}
-    # dwells come in whole bins n·Δ, so that both laws are taken over whole numbers
-    k = np.maximum(np.round(times / step), 1.0)
-    p = 1.0 / float(k.mean())
-    stay = np.log1p(-p) if p < 1 else -np.inf
-    exponential = n * np.log(p) + (float((k - 1).sum()) * stay if p < 1 else 0.0)
-    from scipy.optimize import minimize_scalar
-    from scipy.special import zeta
-
-    logs = float(np.log(k).sum())
-    best = minimize_scalar(
-        lambda m: m * logs + n * np.log(zeta(m, 1.0)), bounds=(1.01, 8.0), method="bounded"
-    )
-    mean = -step / stay if p < 1 else step
-    return {
-        "mean": float(mean),
-        "mean_sigma": float(mean / np.sqrt(n)),
-        "exponent": float(best.x),
-        "evidence": float(-best.fun - exponential),
-        "dwells": float(n),
-    }
-
-
-def _dwell(
-    estimate: Estimate, bright: NDArray[np.bool_], step: float, call: Call
-) -> dict[str, tuple[Floats, dict[str, float]]]:
-    from matterscope.core.estimates import gaussian
-
-    found = {}
-    for name, times in zip(("bright", "dim"), dwell_times(bright, step), strict=True):
-        law = dwell_law(times, step)
-        found[name] = (times, law)
-        key = f"{name}_dwell_time"
-        if not law:
-            estimate.quantities[key] = refused("s", "fewer than five whole dwells")
-            continue
-        estimate.quantities[key] = gaussian(law["mean"], law["mean_sigma"], "s", call.levels)
-        power = law["evidence"] > 3.0
-        estimate.diagnostics[f"{name}_dwell_law"] = "power" if power else "exponential"
-        estimate.diagnostics[f"{name}_dwell"] = law
-        if power:
-            estimate.flag(
-                f"power-law-{name}",
-                f"{name} dwells follow a power law with exponent {law['exponent']:.2f} better than an exponential (Δ ln L = {law['evidence']:.0f}); their mean depends on the length of the recording",
-            )
-    return found
 
 
 def fano_factor(counts: Ints, factors: Ints) -> Floats:
@@ -458,32 +376,4 @@ def _noise_picture(counts: Ints, step: float) -> Picture:
         ),
         "Above shot noise the rate itself fluctuates; where the Allan deviation rises again it drifts.",
         columns=2,
-    )
-
-
-def _dwell_picture(found: dict[str, tuple[Floats, dict[str, float]]]) -> Picture:
-    layers: list[Any] = []
-    for i, (name, (times, law)) in enumerate(found.items()):
-        if times.size < FEWEST_DWELLS:
-            continue
-        x = np.sort(times)
-        layers.append(
-            points(x, 1.0 - (np.arange(x.size) + 0.5) / x.size, f"{name} dwells", f"series{i}")
-        )
-        layers.append(
-            line(x, np.exp(-(x - x[0]) / law["mean"]), f"{name}: exponential", f"series{i}")
-        )
-    return Picture(
-        "dwell",
-        "Dwell times",
-        (
-            Panel(
-                layers,
-                "time in the state (s)",
-                "share that lasts longer",
-                x_scale="log",
-                y_scale="log",
-            ),
-        ),
-        "A straight line here is a power law, a sharp fall an exponential.",
     )

@@ -29,6 +29,8 @@ BUNCHING: tuple[tuple[float, float, float], ...] = (
 """(amplitude a, time τ2 ns, probability beforehand)."""
 REACH = 8.0
 """Recovery times after which a dip is over: e⁻⁸ of it is left."""
+WEAK = 0.15
+"""Depth of g2 below which the logarithm is taken to its fourth order: 2e-5 of an event at most."""
 MOST_EMITTERS = 6
 MIXTURES = 20_000
 
@@ -121,15 +123,17 @@ def weigh_dip(
         grids.append(grid)
         priors.append(prior)
     # a dip and its delay weigh alike at every τ1, whatever the number of delays on its grid
-    logs = [
-        b + c[:, None, None] + p[:, None] for b, c, p in zip(blocks, chances, priors, strict=True)
-    ]
-    total = float(logsumexp([logsumexp(block) for block in logs]))
-    shares = [np.exp(block - total) for block in logs]
+    for block, chance, prior in zip(blocks, chances, priors, strict=True):
+        block += chance[np.isfinite(chance), None, None] + prior[:, None]
+    top = max(float(block.max()) for block in blocks)
+    shares = [np.exp(block - top) for block in blocks]
     # trapezoids: half weight at both ends of the grid of g2(0)
     for share in shares:
         share[:, :, [0, -1]] *= 0.5
     whole = sum(float(s.sum()) for s in shares)
+    bunching = np.zeros(len(BUNCHING))
+    for share, chance in zip(shares, chances, strict=True):
+        bunching[np.isfinite(chance)] += share.sum((1, 2)) / whole
     g2 = sum((s.sum((0, 1)) for s in shares), np.zeros(G2_GRID.size)) / whole
     fine = np.unique(np.concatenate(grids))
     # mass goes to the two nearest delays of the finest grid
@@ -141,7 +145,7 @@ def weigh_dip(
     return DipPosterior(
         np.asarray(g2),
         np.array([s.sum() for s in shares]) / whole,
-        sum((s.sum((1, 2)) for s in shares), np.zeros(len(BUNCHING))) / whole,
+        bunching,
         fine,
         np.asarray(delays) / whole,
         float(-np.log(max(last, 1e-300))),
@@ -207,29 +211,50 @@ def _delay_grid(edges: Floats, delay: Delay, width: float) -> tuple[Floats, Floa
 
 
 def _block(scene: _Scene, time: float, grid: Floats, chance: Floats, free_scale: bool) -> Floats:
-    """Return ln L for one τ1, shape (bunching, delays, g2)."""
+    """Return ln L for one τ1, shape (bunching that is possible, delays, g2)."""
     near, pair, dip = _near(scene, time, grid)
     missing = _seen(scene, time, grid)
     n, total = float(scene.number.sum()), float(scene.expected.sum())
-    first = np.flatnonzero(np.r_[True, np.diff(near) > 0])
-    weight = scene.number[pair][:, None]
-    result = np.empty((len(BUNCHING), grid.size, G2_GRID.size))
-    for k, (amplitude, slow, _) in enumerate(BUNCHING):
-        if not np.isfinite(chance[k]):
-            result[k] = 0.0
-            continue
+    weight = scene.number[pair]
+    gap = np.abs(scene.at[pair] - grid[near])
+    possible = [b for b, c in zip(BUNCHING, chance, strict=True) if np.isfinite(c)]
+    result = np.empty((len(possible), grid.size, G2_GRID.size))
+    for k, (amplitude, slow, _) in enumerate(possible):
         depth = (1.0 + amplitude - G2_GRID)[None, :]
         more, level = _raised(scene, amplitude, slow, grid)
         mean = np.maximum(total + more[:, None] - depth * missing[:, None], 1e-9)
         log = level[:, None] - (n * np.log(mean) if free_scale else mean)
         if near.size:
-            # events in the dip: what they lose against the level without one
-            gap = np.abs(scene.at[pair] - grid[near])
-            left = 1.0 - depth * (dip / (1.0 + amplitude * np.exp(-gap / slow)))[:, None]
-            lost = np.log(np.maximum(left, 1e-12)) * weight
-            log[near[first]] += np.add.reduceat(lost, first, axis=0)
+            rise = 1.0 + amplitude * np.exp(-gap / slow) if amplitude else 1.0
+            log += _lost(near, weight, dip / rise, depth, grid.size)
         result[k] = log
     return result
+
+
+def _lost(
+    near: NDArray[np.intp], weight: Floats, share: Floats, depth: Floats, size: int
+) -> Floats:
+    """Return Σ w·ln(1 − depth·share) of the events near each delay, shape (delays, g2).
+
+    What events in the dip lose against the level without one. On its flanks, where depth·share is small, four
+    terms of the series do: their sums over the events serve every depth.
+    """
+    strong = share * float(depth.max()) > WEAK
+    flank = ~strong
+    found = np.zeros((size, depth.size))
+    power = weight[flank]
+    for k in range(1, 5):
+        power = power * share[flank]
+        found -= np.bincount(near[flank], power, size)[:, None] * depth**k / k
+    inside = near[strong]
+    if inside.size:
+        first = np.flatnonzero(np.r_[True, np.diff(inside) > 0])
+        # single precision costs 1e-7 of an event; the long axis last, where sums run fastest
+        deep, light = depth.ravel().astype(np.float32), share[strong].astype(np.float32)
+        lost = np.log(np.maximum(1.0 - deep[:, None] * light, np.float32(1e-12)))
+        lost *= weight[strong].astype(np.float32)
+        found[inside[first]] += np.add.reduceat(lost, first, axis=1).T
+    return found
 
 
 def _raised(scene: _Scene, amplitude: float, slow: float, grid: Floats) -> tuple[Floats, Floats]:
@@ -239,8 +264,13 @@ def _raised(scene: _Scene, amplitude: float, slow: float, grid: Floats) -> tuple
     # bunching is much wider than a dip: a coarse grid of delays carries it
     span = float(grid[-1] - grid[0])
     coarse = np.linspace(grid[0], grid[-1], max(int(span / (0.1 * slow)), 1) + 1)
-    gap = np.abs(scene.at[None, :] - coarse[:, None])
-    level = np.log1p(amplitude * np.exp(-gap / slow)) @ scene.number
+    # and so do events gathered within a twentieth of its time, at their mean
+    cell = np.floor((scene.at - scene.at[:1]) / (0.05 * slow))
+    first = np.flatnonzero(np.diff(cell, prepend=-1.0))
+    number = np.add.reduceat(scene.number, first) if first.size else scene.number
+    at = np.add.reduceat(scene.at * scene.number, first) / number if first.size else scene.at
+    gap = np.abs(at[None, :] - coarse[:, None])
+    level = np.log1p(amplitude * np.exp(-gap / slow)) @ number
     return amplitude * _seen(scene, slow, grid), np.interp(grid, coarse, level)
 
 
