@@ -95,10 +95,12 @@ def _saturated(counts: Floats, full: bool) -> NDArray[np.bool_]:
     if full:
         return np.asarray(top)
     run = np.array([np.convolve(t, np.ones(CEILING), "same") >= CEILING for t in top])
-    # few counts share their highest value by chance
+    # few counts share their highest value by chance, and so do coarse steps
     spread = float(counts.max() - np.median(counts))
-    flat = run.any() and spread > 50 and spread > 20 * float(np.sqrt(max(np.median(counts), 1.0)))
-    return np.asarray(top & flat)
+    high = spread > 50 and spread > 20 * float(np.sqrt(max(np.median(counts), 1.0)))
+    steps = np.diff(np.unique(counts))
+    fine = steps.size > 0 and float(np.median(np.abs(np.diff(counts)))) > 8 * float(steps.min())
+    return np.asarray(top & (run.any() and (high or fine)))
 
 
 def _response(settings: SpectrumSettings, energy: Floats, step: Floats) -> float:
@@ -118,7 +120,9 @@ def combine(frames: Frames, group: int) -> Light:
     if not seen.all() and seen.any():
         # left out of every fit, but the picture and the search for the line need a value there
         index, known = np.arange(seen.size), np.flatnonzero(seen)
-        mean = np.where(seen > 0, mean, np.interp(index, known, mean[known]))
+        full = frames.saturated[members].any(axis=0)
+        filled = np.where(full, counts.max(), np.interp(index, known, mean[known]))
+        mean = np.where(seen > 0, mean, filled)
     n, noise = members.size, frames.noise
     light = Light(
         frames.edges, mean * n, noise.read * np.sqrt(n), noise.offset * n, noise.gain, seen > 0

@@ -66,10 +66,8 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
     group = brightest(frames)
     light = combine(frames, group)
     estimate.diagnostics["frames_used"] = np.flatnonzero(frames.groups == group)
-    top, _ = find_line(light)
+    top, wide = find_line(light)
     step = float(light.edges[top + 1] - light.edges[top])
-    y = light.counts[light.good]
-    height = float(light.counts[top] - np.median(y))
     struck = frames.counts[frames.cosmics]
     if len(frames.counts) == 1 and struck.size and struck.max() > light.counts[top]:
         estimate.flag(
@@ -77,7 +75,7 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
             "the highest pixel is sharper than the spectrometer's response and was taken for a cosmic ray",
             "record two frames, or give --instrument-pixels if the spectrometer is that sharp",
         )
-    if height < 5 * float(np.sqrt(light.variance(np.array([np.median(y)]))[0])):
+    if _significance(light, top, wide) < 5:
         estimate.quantities["zpl_energy"] = refused("eV", "no line stands out of the noise")
         estimate.flag(
             "no-line",
@@ -104,6 +102,15 @@ def describe(data: xr.Dataset, given: Input, settings: SpectrumSettings, call: C
     return estimate
 
 
+def _significance(light: Light, top: int, wide: float) -> float:
+    """Return how far the line stands above the median, in standard errors of up to nine of its pixels."""
+    half = int(min(wide, 9.0)) // 2
+    part = slice(max(top - half, 0), top + half + 1)
+    middle = float(np.median(light.counts[light.good]))
+    error = float(np.sqrt(light.variance(np.array([middle]))[0] / light.counts[part].size))
+    return (float(light.counts[part].mean()) - middle) / error
+
+
 def _instrument(settings: SpectrumSettings, step: float, energy: float) -> float:
     """Return the instrument's full width, eV."""
     if settings.instrument_width is not None:
@@ -113,7 +120,10 @@ def _instrument(settings: SpectrumSettings, step: float, energy: float) -> float
 
 def _jumps(estimate: Estimate, frames: Frames) -> None:
     rows = []
-    for f, counts in enumerate(frames.counts):
+    index = np.arange(frames.counts.shape[1])
+    for f, seen in enumerate(frames.counts):
+        known = ~(frames.cosmics | frames.lost)[f]
+        counts = np.interp(index, index[known], seen[known])
         light = Light(
             frames.edges,
             counts,
@@ -238,7 +248,9 @@ def _answer_share(estimate: Estimate, share: Share, settings: SpectrumSettings, 
         q["huang_rhys"] = Quantity(float(np.median(factors)), "1", intervals=lower)
         estimate.flag(
             "sideband-cut",
-            "the detector ends inside the sideband: the Debye–Waller factor is an upper bound",
+            "the detector ends inside the sideband: the Debye–Waller factor is an upper bound"
+            if share.cut is None
+            else f"the sideband ends at once at {HC / share.cut:.1f} nm, as behind a filter: the Debye–Waller factor is an upper bound",
             "record 0.2 eV below the line",
         )
     else:

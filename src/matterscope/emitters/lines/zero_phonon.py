@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import least_squares
+from scipy.special import ndtr
 
 from matterscope.emitters.lines.line_posterior import Pixels, draw_line, full_widths
 from matterscope.physics.lineshapes import FWHM_OF_SIGMA, pixel_voigt, voigt_width
@@ -75,12 +76,11 @@ def edges_of(centres: Floats) -> Floats:
 
 
 def find_line(light: Light) -> tuple[int, float]:
-    """Return the pixel of the brightest line and its full width in pixels."""
-    y = np.where(light.good, light.counts, np.nan)
-    index = np.arange(y.size)
-    y = np.interp(index, index[light.good], y[light.good]) - np.percentile(
-        light.counts[light.good], 20
-    )
+    """Return the pixel of the brightest line and its full width in pixels.
+
+    Pixels that are not good need a value here all the same: a likely one, or the ceiling they stand at.
+    """
+    y = light.counts - np.percentile(light.counts[light.good], 20)
     smooth = gaussian_filter1d(y, 1.0)
     top = int(np.argmax(smooth))
     wide = gaussian_filter1d(y, max(y.size / 200, 1.0))
@@ -232,6 +232,8 @@ class Share:
     base: float
     low: int
     high: int
+    cut: float | None = None
+    """Energy (eV) below which the light ends at once."""
 
 
 def line_counts(light: Light, line: Line) -> Floats:
@@ -258,7 +260,8 @@ def zero_phonon_share(
     values = (light.counts - line_counts(light, line))[above]
     base = float(np.median(values))
     base_error = float(1.2533 * max(values.std(), light.read) / np.sqrt(max(values.size, 1)))
-    low = int(np.searchsorted(energy, centre - reach))
+    cut = find_cut(light, line, base)
+    low = int(np.searchsorted(energy, max(centre - reach, cut or 0.0)))
     high = int(np.searchsorted(energy, centre + 5 * float(np.median(line.observed))))
     part = slice(low, max(high, low + 2))
     weight = (centre / energy[part]) ** 3
@@ -275,7 +278,66 @@ def zero_phonon_share(
     # ZPL photons are part of the total: only the rest fluctuates on its own
     totals = total + rng.normal(0, noise, n) + rng.normal(0, base_error, n) * weight.sum()
     factor = np.clip(line.area / np.maximum(totals, 1e-9), 0, 1)
-    return Share(factor, bool(energy[0] > centre - needed), base, low, high)
+    bound = cut is not None or bool(energy[0] > centre - needed)
+    return Share(factor, bound, base, low, high, cut)
+
+
+SHARP, SMOOTH = (0.5, 1.0, 2.0, 4.0), (16.0, 24.0, 36.0, 54.0)
+"""Widths (pixels) of a filter's edge, and of a sideband that fades."""
+
+
+def find_cut(light: Light, line: Line, base: float) -> float | None:
+    """Return the energy (eV) at which the sideband ends within a few pixels, as behind a filter.
+
+    Windows of 8, 16, 32 … pixels on either side of a pixel are compared; where the light above stands
+    highest over that below, an edge of up to four pixels must fit better than any of sixteen and more
+    (Δχ² above 16), and below there must be no light as far as the detector reaches.
+    """
+    energy = light.energy
+    centre, width = float(np.median(line.centre)), float(np.median(line.observed))
+    # what the line itself leaves there is no sideband
+    y = np.where(light.good, light.counts - base - line_counts(light, line), 0.0)
+    error = np.where(light.good, light.variance(light.counts), 0.0)
+    sums, noise = (np.concatenate([[0.0], np.cumsum(v)]) for v in (y, error))
+    last = int(np.searchsorted(energy, centre - max(3 * width, 0.02)))
+    best, found = 6.0, None
+    for size in (8, 16, 32, 64, 128):
+        at = np.arange(size, last - size)
+        if not at.size:
+            break
+        fall = (sums[at + size] - sums[at]) - (sums[at] - sums[at - size])
+        score = fall / np.sqrt(np.maximum(noise[at + size] - noise[at - size], 1e-12))
+        k = int(np.argmax(score))
+        if score[k] > best:
+            best, found = float(score[k]), (int(at[k]), size)
+    if found is None:
+        return None
+    step, size = found
+    part = slice(max(step - size, 0), step + size)
+    good = light.good[part]
+    weight = 1.0 / np.sqrt(np.maximum(error[part][good], 1e-12))
+    sharp, smooth = (_edge_misfit(y[part][good], weight, widths) for widths in (SHARP, SMOOTH))
+    level = float(sums[step + size] - sums[step]) / size
+    dark = float(sums[step - 1]) / max(step - 1, 1)
+    dark_error = float(np.sqrt(noise[step - 1])) / max(step - 1, 1)
+    empty = abs(dark) < 0.1 * level + 2 * dark_error
+    return float(light.edges[step]) if smooth - sharp > 16.0 and empty else None
+
+
+def _edge_misfit(y: Floats, weight: Floats, widths: tuple[float, ...]) -> float:
+    """Return the least χ² of an edge (A + B·x)·Φ((x − p)/w) with w among `widths`, in pixels."""
+    x = np.arange(y.size) / y.size
+    best = np.inf
+    for width in widths:
+        for place in np.arange(0.2 * y.size, 0.8 * y.size, max(0.5 * width, 1.0)):
+            curve = weight * ndtr((x * y.size - place) / width)
+            design = np.stack([curve, curve * x], axis=1)
+            gram = design.T @ design + 1e-12 * np.eye(2)
+            moment = design.T @ (weight * y)
+            best = min(
+                best, float(np.sum((weight * y) ** 2) - moment @ np.linalg.solve(gram, moment))
+            )
+    return best
 
 
 def thermal_verdict(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matterscope.emitters.settings import PolarizationSettings, SaturationSettings
 
 Floats = NDArray[np.float64]
+FEWEST_POWERS, ENOUGH_POWERS = 3, 5
 _POWER_UNITS = {"w": 1e6, "mw": 1e3, "uw": 1.0, "µw": 1.0, "μw": 1.0, "nw": 1e-3}
 
 
@@ -124,17 +125,18 @@ def _saturation(given: Input, settings: SaturationSettings, call: Call) -> Estim
             f"{int((~used).sum())} row(s) at zero power were left out: with the laser off the counts are not the curve's offset",
         )
     p, n = power[used], counts[used]
-    if p.size < 5:
+    few = p.size < ENOUGH_POWERS
+    if p.size < FEWEST_POWERS:
         raise DataError(
-            "a saturation curve needs five powers",
+            "a saturation curve needs powers above zero",
             where=given.source,
             got=p.size,
-            expected="at least 5",
+            expected=f"at least {FEWEST_POWERS}, better {ENOUGH_POWERS} and more",
         )
-    full, scale = fit_saturation(p, n, settings.fit_offset)
+    full, scale = fit_saturation(p, n, settings.fit_offset and not few)
     # a background slope that the data do not ask for only widens the other intervals
-    bare, bare_scale = fit_saturation(p, n, settings.fit_offset, slope=False)
-    needed = full.profile("background_slope", 0.0) > 0.5 * np.log(p.size)
+    bare, bare_scale = fit_saturation(p, n, settings.fit_offset and not few, slope=False)
+    needed = not few and full.profile("background_slope", 0.0) > 0.5 * np.log(p.size)
     fit, scale = (full, scale) if needed else (bare, bare_scale)
     chi = 2.0 * fit.cost / max(fit.dof, 1)
     for key, units in (
@@ -153,14 +155,22 @@ def _saturation(given: Input, settings: SaturationSettings, call: Call) -> Estim
             "counts/µW",
             intervals=tuple(full.limit("background_slope", v) for v in call.levels),
         )
-    if p.max() < fit.values["saturation_power"] or "saturation_power" in fit.weak:
+    beyond = p.max() < fit.values["saturation_power"] or "saturation_power" in fit.weak
+    if few:
+        estimate.flag(
+            "few-powers",
+            f"{p.size} powers leave no room for an offset or a background: the saturation power is a lower limit",
+            f"measure at {ENOUGH_POWERS} powers or more, on both sides of saturation",
+        )
+    if few or beyond:
         low = fit.limit("saturation_power", 0.95, "lower")
         estimate.quantities["saturation_power"] = Quantity(
             fit.values["saturation_power"],
             "µW",
             intervals=(low,),
-            reason="the powers do not reach saturation",
+            reason="the powers do not reach saturation" if beyond else "too few powers",
         )
+    if beyond:
         estimate.flag(
             "below-saturation",
             "the powers do not reach saturation: the saturation power is a lower limit",

@@ -124,7 +124,7 @@ def weigh_dip(
         priors.append(prior)
     # a dip and its delay weigh alike at every τ1, whatever the number of delays on its grid
     for block, chance, prior in zip(blocks, chances, priors, strict=True):
-        block += chance[np.isfinite(chance), None, None] + prior[:, None]
+        block[:] += chance[np.isfinite(chance), None, None] + prior[:, None]
     top = max(float(block.max()) for block in blocks)
     shares = [np.exp(block - top) for block in blocks]
     # trapezoids: half weight at both ends of the grid of g2(0)

@@ -116,31 +116,45 @@ def _counts(estimate: Estimate, data: xr.Dataset, settings: MapSettings) -> Floa
             f"{int(lost.sum())} pixels hold no number and are left out, the first at row {row}, column {column}",
             "look at the file there",
         )
-    if data["counts"].attrs["units"] != "counts/s":
+    rates = data["counts"].attrs["units"] == "counts/s" or settings.dwell is not None
+    finite = values[np.isfinite(values)]
+    if not rates and np.array_equal(finite, np.rint(finite)) and _step_of(finite) < 1.5:
         return values
+    return values * _dwell(estimate, data, values, settings)
+
+
+def _step_of(values: Floats) -> float:
+    """Return the step of which all values are multiples, 0 where there is none."""
+    steps = np.diff(np.unique(np.round(values, 6)))
+    quantum = float(steps.min()) if steps.size else 1.0
+    whole = np.abs(values / quantum - np.rint(values / quantum)) < 1e-3
+    return quantum if quantum > 0 and np.mean(whole) > 0.999 else 0.0
+
+
+def _dwell(estimate: Estimate, data: xr.Dataset, values: Floats, settings: MapSettings) -> float:
+    """Return the time per pixel, s: as given, of the scanner's clock, from the steps, or from the noise."""
     clock = data.attrs.get("clock_rate")
     dwell = settings.dwell or (1 / float(clock) if clock else None)
-    if dwell is None:
-        steps = np.diff(np.unique(np.round(values[np.isfinite(values)], 6)))
-        quantum = float(steps.min()) if steps.size else 1.0
-        whole = np.abs(values / quantum - np.rint(values / quantum)) < 1e-3
-        if np.nanmean(whole) > 0.999 and quantum > 0:
-            dwell = 1 / quantum
-            estimate.flag(
-                "dwell-inferred",
-                f"the map is a rate without a dwell time; its steps of {quantum:g} per second say {1e3 * dwell:.3g} ms a pixel",
-                "give --dwell",
-            )
-        else:
-            dwell = float(np.nanmedian(values)) / max(
-                float(np.nanvar(np.diff(values, axis=1)) / 2), 1e-9
-            )
-            estimate.flag(
-                "dwell-unknown",
-                "the map is a rate without a dwell time; its noise is taken from neighbouring pixels",
-                "give --dwell",
-            )
-    return np.asarray(values * dwell)
+    if dwell is not None:
+        return dwell
+    what = (
+        "the map is a rate without a dwell time"
+        if data["counts"].attrs["units"] == "counts/s"
+        else "the map's numbers are no counts, and no dwell time is given"
+    )
+    quantum = _step_of(values[np.isfinite(values)])
+    if quantum:
+        estimate.flag(
+            "dwell-inferred",
+            f"{what}; its steps of {quantum:g} per second say {1e3 / quantum:.3g} ms a pixel",
+            "give --dwell",
+        )
+        return 1 / quantum
+    estimate.flag(
+        "dwell-unknown", f"{what}; its noise is taken from neighbouring pixels", "give --dwell"
+    )
+    # half of the variance of neighbours over the mean is what one count stands for
+    return float(np.nanmedian(values)) / max(float(np.nanvar(np.diff(values, axis=1)) / 2), 1e-9)
 
 
 def _place(values: Floats, data: xr.Dataset, axis: str) -> Floats:
