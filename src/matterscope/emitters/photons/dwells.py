@@ -170,6 +170,12 @@ def answer_dwells(
     if law is not None:
         estimate.diagnostics["switches_inside_bins_counted"] = law.inside
         estimate.diagnostics["dwell_spread"] = {"dim": law.spread[0], "bright": law.spread[1]}
+        if max(law.spread) > 1.0:
+            estimate.flag(
+                "dwells-not-exponential",
+                f"the dwells scatter {max(law.spread):.1f} times more than those of one exponential law: intervals are widened, and dwells shorter than a bin can be more than the mean times allow for",
+                "a shorter --bin-width shows more of them",
+            )
     return seen
 
 
