@@ -6,7 +6,7 @@ continuous-time telegraph: dwells shorter than a bin and those cut by the record
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, lgamma, log, log1p
 from typing import Any
 
@@ -15,15 +15,15 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import i0e, i1e
 
-from matterscope.learn.fitting import Fit, Parameter, fit_cost
+from matterscope.learn.fitting import Fit, Parameter, Values, fit_cost
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 REFERENCES = [
     "Gopich and Szabo, J. Phys. Chem. B 107, 5058 (2003): time in a state inside a bin",
 ]
-CALM = 1e-4
-"""Least excess of variance over mean, which keeps the shape of the counts finite."""
+CALM = 0.01
+"""Least excess of variance over mean: as good as Poisson, and the shape of the counts stays finite."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _chain(table: Any, index: Any, start: Any) -> float:
 
 
 class _Likelihood:
-    """−ln L of ln k₀, ln k₁, ln levels and ln of the excess noise of both."""
+    """−ln L of ln k₀, ln k₁, ln levels and the excess noise of both."""
 
     def __init__(self, counts: Ints, nodes: int) -> None:
         values, index = np.unique(counts, return_inverse=True)
@@ -124,7 +124,7 @@ class _Likelihood:
         k0, k1 = exp(p[0]), exp(p[1])
         at = np.concatenate([[0.0], self.share, [1.0]])
         means = exp(p[2]) + (exp(p[3]) - exp(p[2])) * at
-        excess = exp(p[4]) + (exp(p[5]) - exp(p[4])) * at
+        excess = p[4] + (p[5] - p[4]) * at
         logs = _log_counts(self.values, means, means / np.maximum(excess, CALM))
         top = logs.max(axis=1)
         density, still = time_in_bin(self.share, k0, k1)
@@ -163,14 +163,25 @@ def fit_telegraph(
     names = ("leave_dim", "leave_bright", "dim", "bright", "dim_excess", "bright_excess")
     limits = [(1e-7, 20.0)] * 2 + [(1e-3, 1e9)] * 2 + [(CALM, 1e6)] * 2
     parameters = [
-        Parameter(n, min(max(s, low), high), low, high, scale="log")
-        for n, s, (low, high) in zip(names, starts, limits, strict=True)
+        Parameter(n, min(max(s, low), high), low, high, scale="log" if k < 4 else "linear")
+        for k, (n, s, (low, high)) in enumerate(zip(names, starts, limits, strict=True))
     ]
-    fit = fit_cost(
-        lambda values: likelihood.cost(np.log([values[n] for n in names])),
-        parameters,
-        points=counts.size,
-    )
+
+    def cost(values: Values) -> float:
+        logs = [np.log(values[n]) for n in names[:4]]
+        return likelihood.cost(np.array([*logs, values[names[4]], values[names[5]]]))
+
+    fit = fit_cost(cost, parameters, points=counts.size)
+    calm = [n for n in names[4:] if fit.values[n] < 3.0 * CALM]
+    if calm:
+        # at a bound the curvature says nothing: these counts are Poisson
+        parameters = [
+            replace(p, start=CALM, fixed=True)
+            if p.name in calm
+            else replace(p, start=fit.values[p.name])
+            for p in parameters
+        ]
+        fit = fit_cost(cost, parameters, points=counts.size)
     rates, effective = _draws(likelihood, fit, rng, draws)
     found = (float(np.exp(fit.x[2])), float(np.exp(fit.x[3])))
     return Telegraph(found, np.exp(-rates), effective, fit.converged)
@@ -180,13 +191,15 @@ def _draws(
     likelihood: _Likelihood, fit: Fit, rng: np.random.Generator, number: int
 ) -> tuple[Floats, float]:
     """Return draws (n, 2) of the logarithms of the rates, and the effective number of draws."""
+    free = [i for i in fit.free if fit.parameters[i].name not in fit.bound]
     covariance = fit.covariance() + 1e-12 * np.eye(6)
-    root = np.linalg.cholesky(covariance)
-    unit = rng.standard_normal((number, 6)) * np.sqrt(6.0 / rng.chisquare(6, (number, 1)))
-    tried = fit.x + 1.05 * unit @ root.T
+    root = np.linalg.cholesky(covariance[np.ix_(free, free)])
+    unit = rng.standard_normal((number, len(free))) * np.sqrt(6.0 / rng.chisquare(6, (number, 1)))
+    tried = np.tile(fit.x, (number, 1))
+    tried[:, free] += 1.05 * unit @ root.T
     cost = np.array([likelihood.cost(p) for p in tried])
-    logs = fit.cost - cost + 6.0 * np.log1p((unit**2).sum(axis=1) / 6.0)
-    logs[~np.isfinite(logs)] = -np.inf
+    logs = fit.cost - cost + 0.5 * (6 + len(free)) * np.log1p((unit**2).sum(axis=1) / 6.0)
+    logs[~np.isfinite(logs) | (tried[:, 4:].min(axis=1) < CALM)] = -np.inf
     weight = np.exp(logs - logs.max())
     weight /= weight.sum()
     chosen = tried[rng.choice(number, 4 * number, p=weight), :2]
