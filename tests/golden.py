@@ -319,6 +319,24 @@ def beamline_scans(path: Path) -> Path:
     return target
 
 
+def text_map(path: Path) -> Path:
+    """Write a scan of 9 rows and 12 columns of counts, one row a line."""
+    counts = np.random.default_rng(3).poisson(20, (9, 12))
+    target = path.with_suffix(".csv")
+    np.savetxt(target, counts, fmt="%d", delimiter=",")
+    return target
+
+
+def text_trace(path: Path) -> Path:
+    """Write two detectors over 400 bins of 10 ms, decimal commas."""
+    time = np.arange(400) * 0.01
+    counts = np.random.default_rng(4).poisson(30, (2, 400))
+    rows = [f"{t:.2f};{a};{b}".replace(".", ",") for t, a, b in zip(time, *counts, strict=True)]
+    target = path.with_suffix(".csv")
+    target.write_text("Time (s);Counts 1;Counts 2\n" + "\n".join(rows) + "\n")
+    return target
+
+
 def theory_spectrum(path: Path) -> Path:
     """FEFF's xmu.dat: header, six columns, one point that is not positive."""
     energy = np.linspace(8330.0, 8360.0, 31)
@@ -542,6 +560,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "detector-frames": detector_frames,
     "cbf": cbf,
     "edf": edf,
+    "map-text": text_map,
+    "trace-text": text_trace,
     "beamline-scans": beamline_scans,
     "spe": spe,
     "qudi": qudi,

@@ -73,7 +73,9 @@ def test_a_falling_axis_is_refused_with_its_place():
 
 
 def test_a_measurement_of_another_kind_is_refused():
-    with pytest.raises(SchemaError, match="this is a spectrum, not a photons"):
+    with pytest.raises(
+        SchemaError, match="spectrum data were found here, and photons data are wanted"
+    ):
         check(spectrum(), "photons")
 
 

@@ -204,3 +204,75 @@ def test_a_t2_file_called_t3_is_refused_block_by_block(data: Path, tmp_path: Pat
     path.write_bytes(given[:at] + struct.pack("<q", 0x01010304) + given[at + 8 :])
     with pytest.raises(ReadError, match="longer than the sync period"):
         emitters.g2(path)
+
+
+def test_a_scan_is_read_as_matrix_with_axes_and_as_list(tmp_path):
+    rng = np.random.default_rng(9)
+    counts = rng.poisson(20, (9, 12))
+    x, y = 10 + 0.5 * np.arange(12), 3 + 0.25 * np.arange(9)
+    bare, framed, listed = (tmp_path / n for n in ("bare.txt", "framed.csv", "list.csv"))
+    np.savetxt(bare, counts, fmt="%d")
+    table = np.vstack([np.r_[0, x], np.column_stack([y, counts])])
+    np.savetxt(framed, table, delimiter=";", header="scan in um", comments="# ")
+    points = [
+        f"{a * 1000},{b * 1000},{n}"
+        for b, row in zip(y, counts, strict=True)
+        for a, n in zip(x, row, strict=True)
+    ]
+    listed.write_text("x (nm),y (nm),rate (cps)\n" + "\n".join(rng.permutation(points)) + "\n")
+    for path, length, units in (
+        (bare, "px", "counts"), (framed, "µm", "counts"), (listed, "µm", "counts/s")
+    ):  # fmt: skip
+        found = io.read(path, kind="map")[0]
+        assert np.array_equal(found["counts"], counts), path
+        assert found["x"].attrs["units"] == length
+        assert found["counts"].attrs["units"] == units
+        if length == "µm":
+            assert np.allclose(found["x"], x)
+            assert np.allclose(found["y"], y)
+    listed.write_text("\n".join(listed.read_text().splitlines()[:-1]))
+    with pytest.raises(ReadError, match="do not fill a grid"):
+        io.read(listed, kind="map")
+
+
+def test_spectra_of_many_frames_are_no_map(tmp_path):
+    path = tmp_path / "frames.csv"
+    frames = np.random.default_rng(2).poisson(9, (60, 20))
+    np.savetxt(path, np.column_stack([np.linspace(540, 700, 60), frames]), delimiter=",")
+    assert io.read(path)[0].attrs["kind"] == "emission"
+
+
+def test_a_trace_is_read_with_its_units_and_a_gap_is_refused(tmp_path):
+    path = tmp_path / "trace.txt"
+    rows = [f"{k * 10}\t{k % 7}" for k in range(100)]
+    path.write_text("time (ms)\tAPD counts\n" + "\n".join(rows) + "\n")
+    found = io.read(path, kind="trace")[0]
+    assert np.allclose(np.diff(found["time"]), 0.01)
+    assert found["counts"].values[0, :9].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1]
+    path.write_text("time (ms)\tAPD counts\n" + "\n".join(rows[:40] + rows[60:]) + "\n")
+    with pytest.raises(ReadError, match="no even steps"):
+        io.read(path, kind="trace")
+
+
+@pytest.mark.parametrize(
+    "header", ["# delay (ns) counts", "Time [ns]\tCounts", "tau (ns);coincidences"]
+)
+def test_a_histogram_is_known_by_the_name_of_its_first_column(tmp_path, header):
+    path = tmp_path / "decay.txt"
+    mark = next((c for c in "\t;" if c in header), " ")
+    rows = [f"{k * 0.016:.3f}{mark}{k}" for k in range(60)]
+    text = "\n".join([header, *rows])
+    path.write_text(text.replace(".", ",") if mark == ";" else text)
+    found = io.read(path, kind="histogram")[0]
+    assert np.allclose(np.diff(found["lag"]), 16.0)
+    assert found["counts"].values[-1] == 59
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("a.ttbin", "Swabian"), ("a.wdf", "WiRE"), ("a.png", "picture")]
+)
+def test_what_is_not_read_is_called_by_its_name(tmp_path, name, word):
+    path = tmp_path / name
+    path.write_bytes(b"\x01\x02SITT" + bytes(50))
+    with pytest.raises(ReadError, match=word):
+        io.read(path)

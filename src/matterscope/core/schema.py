@@ -158,7 +158,9 @@ def check(dataset: xr.Dataset, kind: str | None = None) -> xr.Dataset:
     where = _where(dataset)
     if found != name:
         raise SchemaError(
-            f"this is a {found}, not a {name}", where=where, hint=f"use a command for {found} data"
+            f"{found} data were found here, and {name} data are wanted",
+            where=where,
+            hint=f"use a command for {found} data; docs/formats.md says how a {name} file begins",
         )
     rule = KINDS[name]
     _check_variables(dataset, name, rule, where)

@@ -102,6 +102,13 @@ FORMATS: tuple[Format, ...] = (
         writes=True,
     ),
     Format(
+        "trace-text",
+        "text_traces",
+        (".csv", ".tsv", ".txt", ".dat", ".asc"),
+        ("trace",),
+        "traces of brightness as text: times in seconds, counts or rates of each detector",
+    ),
+    Format(
         "histogram-text",
         "histograms",
         (".dat", ".csv", ".txt", ".tsv"),
@@ -128,6 +135,13 @@ FORMATS: tuple[Format, ...] = (
         (".csv",),
         ("curve",),
         "battery cycling tables: voltage, capacity and lithium content of every half cycle",
+    ),
+    Format(
+        "map-text",
+        "text_maps",
+        (".csv", ".tsv", ".txt", ".dat", ".asc"),
+        ("map",),
+        "raster scans as text: a matrix of counts, or a list of x, y, counts",
     ),
     # these two take columns and arrays of any name: what is more particular is asked before them
     Format(

@@ -5,6 +5,7 @@ In: a path. Out: a `histogram` measurement over lag (ps). Vendor binaries stand 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from matterscope.core.errors import ReadError
 from matterscope.io.limits import MAX_TEXT_BYTES, declared
+from matterscope.io.text_columns import split_row
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,7 +77,7 @@ def _bare_axis(text: str) -> tuple[np.ndarray[Any, Any], bool] | None:
 
 
 def _cells(line: str) -> list[str]:
-    return line.replace(",", " ").replace(";", " ").split()
+    return [t.replace(",", ".") for t in split_row(line) if t]
 
 
 def _read_bare(lines: list[str], along: bool, path: Path) -> list[xr.Dataset]:
@@ -117,12 +119,13 @@ def _column_names(lines: list[str]) -> tuple[int, list[str], float] | None:
     """Return (line, names, ps per unit) of the header line that names a time axis, or None."""
     for number, line in enumerate(lines):
         text = line.strip().lstrip("#").strip()
-        separator = "\t" if "\t" in text else ","
-        names = [n.strip() for n in text.split(separator) if n.strip()]
+        separator = next((f"[{c}]" for c in "\t;," if c in text), r"\s+(?![(\[])")
+        names = [n.strip() for n in re.split(separator, text) if n.strip()]
         if len(names) < 2:
             continue
         word = names[0].lower()
-        unit = word[word.find("(") + 1 : word.find(")")] if "(" in word else ""
+        stated = re.search(r"[(\[]\s*([a-zµ]+)\s*[)\]]", word)
+        unit = stated[1] if stated else ""
         unit = unit or (word.rsplit("_", 1)[-1] if "_" in word else "")
         if word.startswith(_TIME_WORDS) and unit in _TIME_UNITS:
             others = " ".join(names[1:]).lower()

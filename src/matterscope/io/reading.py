@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from matterscope.core.calls import Input
 
 HEAD_BYTES = 4096
+FOREIGN = {
+    ".ttbin": ("Swabian's own time-tag format", "export it with their FileReader as NPZ or CSV"),
+    ".wdf": ("Renishaw's WiRE format", "save the spectrum as text in WiRE"),
+    ".sif": ("Andor's own image format", "export it as ASCII in Solis"),
+    ".l6s": ("LabSpec's own format", "save the spectrum as text in LabSpec"),
+    ".opj": ("an Origin project", "export the columns as text"),
+    ".xlsx": ("a workbook", "save the sheet as CSV"),
+    ".ser": ("an FEI/TIA series", "save it as DM3 or EMSA"),
+    ".emd": ("an EMD file", "save the spectrum as DM4, EMSA or HyperSpy's .hspy"),
+    ".mccd": ("a MarCCD frame", "convert it to TIFF or CBF"),
+    ".png": ("a picture, colours and not counts", "export the numbers as TIFF, CSV or NPY"),
+    ".jpg": ("a picture, colours and not counts", "export the numbers as TIFF, CSV or NPY"),
+}
+"""Formats that people hold and that are not read here → what they are, what to do."""
 
 
 def sniff(path: Path, kind: str | None = None) -> Format:
@@ -34,11 +48,15 @@ def sniff(path: Path, kind: str | None = None) -> Format:
     for entry in [*wanted, *(f for f in FORMATS if f not in wanted)]:
         if _claims(entry, path, head):
             return entry
+    if path.suffix.lower() in FOREIGN:
+        maker, remedy = FOREIGN[path.suffix.lower()]
+        raise ReadError(f"this is {maker}, which is not read", where=str(path), hint=remedy)
+    suits = [f for f in FORMATS if kind is None or kind in f.kinds]
     raise ReadError(
         "the format of this file is not known",
         where=str(path),
         got=repr(head[:16]),
-        expected="one of " + ", ".join(f.name for f in FORMATS),
+        expected="one of " + ", ".join(f.name for f in suits or FORMATS),
         hint="docs/formats.md lists what is read",
     )
 

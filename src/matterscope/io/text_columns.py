@@ -98,6 +98,12 @@ def parse(path: Path, text: str) -> Table:
             got=repr(text[:40]),
             hint="is this a table?",
         )
+    if len(rows) == 1:
+        raise ReadError(
+            "only one row of numbers",
+            where=f"{path}, line {rows[0][0]}",
+            hint="the file is cut, or it is no table",
+        )
     width = len(rows[0][1])
     values = np.empty((len(rows), width))
     for i, (number, tokens) in enumerate(rows):

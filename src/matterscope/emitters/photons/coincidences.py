@@ -144,7 +144,7 @@ def kind_of(given: Input) -> str:
         "this file holds no photon stream and no coincidence histogram",
         where=given.source,
         got=entry.name,
-        hint="emitters g2 takes time tags or histograms",
+        hint="time tags are read, and histograms with a header such as 'Time (ps), counts'",
     )
 
 
