@@ -1,7 +1,7 @@
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN    := .venv/bin
-EXTRAS := learn,scale,structures,feff,relax,tables,explain,dev
+EXTRAS := learn,scale,structures,feff,relax,tables,explain,detectors,dev
 DATA   := $(abspath ../shared/data)
 ONE    := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 MPLBACKEND=agg
 ifneq ($(wildcard $(DATA)),)

@@ -1,5 +1,8 @@
 """Frames as beamlines write them: CBF, NeXus with geometry and its own mask, stacks larger than memory."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from golden import cbf as write_cbf
 from golden import edf as write_edf
 from matterscope import io
-from matterscope.core.errors import ReadError
+from matterscope.core.errors import NotInstalled, ReadError
 from matterscope.io import cbf
 from matterscope.io.patterns import open_stack
 
@@ -122,4 +125,29 @@ def test_a_damaged_edf_is_refused_where_the_damage_is(tmp_path):
         open_stack(path)
     path.write_bytes(whole.replace(b"Dim_1 = 5", b"Dim_1 = 9", 1))
     with pytest.raises(ReadError, match="byte"):
+        open_stack(path)
+
+
+def test_frames_packed_as_eiger_packs_them_are_read(tmp_path):
+    # another process writes the file: here the filters are not loaded until a file needs them
+    path = tmp_path / "eiger.h5"
+    program = (
+        "import h5py, hdf5plugin, numpy as np, sys\n"
+        "frames = np.arange(3 * 64 * 70, dtype='u4').reshape(3, 64, 70) % 977\n"
+        "with h5py.File(sys.argv[1], 'w') as file:\n"
+        "    file.create_dataset('entry/data/data', data=frames, chunks=(1, 64, 70), **hdf5plugin.Bitshuffle(cname='lz4'))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=100)
+    stack = open_stack(path)
+    whole = np.stack(list(stack.frames()))
+    assert np.array_equal(whole.ravel(), np.arange(3 * 64 * 70) % 977)
+
+
+def test_a_compression_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "packed.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("entry/data/data", data=np.ones((2, 9, 9)), compression="gzip")
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NotInstalled, match=r"matterscope\[detectors\]"):
         open_stack(path)

@@ -26,6 +26,7 @@ EXTRA_OF_PACKAGE = {
     "openpyxl": "tables",
     "defusedxml": "tables",
     "shap": "explain",
+    "hdf5plugin": "detectors",
 }
 """Import name → the extra of this project that installs it."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import gzip
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matterscope.core.errors import ReadError
+from matterscope.core.errors import ReadError, require
 
 if TYPE_CHECKING:
     import zipfile
@@ -103,9 +104,31 @@ def plain_dataset(group: h5py.Group, name: str, where: str, *, whole: bool = Tru
             where=where,
             hint="copy the data into the file",
         )
-    entries = 1 if whole or node.ndim < 2 else max(node.shape[0], 1)
+    entries = 1 if whole or node.ndim < 3 else max(node.shape[0], 1)
     declared(int(node.size) * int(node.dtype.itemsize) // entries, where, f"dataset '{name}'")
+    _unpackable(node, where)
     return node
+
+
+def _unpackable(node: h5py.Dataset, where: str) -> None:
+    """Raise unless every compression of a dataset can be undone; detectors use ones that HDF5 lacks."""
+    import h5py
+
+    plist = node.id.get_create_plist()
+    filters = [plist.get_filter(k) for k in range(plist.get_nfilters())]
+    missing = [f for f in filters if not h5py.h5z.filter_avail(f[0])]
+    if not missing:
+        return
+    name = missing[0][3].decode("latin-1").partition(";")[0].strip() or "a filter"
+    require("hdf5plugin", f"{where}: a dataset compressed by {name}")
+    import_module("hdf5plugin")  # it registers its filters
+    if not all(h5py.h5z.filter_avail(f[0]) for f in missing):
+        raise ReadError(
+            "a dataset is compressed in a way that is not known",
+            where=where,
+            got=f"filter {missing[0][0]} ({name})",
+            hint="write it without compression or with gzip, e.g. by h5repack",
+        )
 
 
 def check_npz(path: Path) -> None:

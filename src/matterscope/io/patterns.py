@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from matterscope.core.errors import ReadError
 from matterscope.io import cbf, edf, nexus_detector
 from matterscope.io.detector_axes import as_patterns
-from matterscope.io.limits import check_npz, declared, regular_file
+from matterscope.io.limits import check_npz, declared, plain_dataset, regular_file
 
 WANTS_KIND = True
 HDF_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -99,7 +99,7 @@ class Stack:
             yield from self._edf(chosen)
         elif suffix == "hdf5":
             with h5py.File(self.path, "r") as file:
-                node = file[self.dataset]  # `open_stack` has refused links and other files
+                node = plain_dataset(file, self.dataset, str(self.path), whole=False)
                 for index in chosen:
                     yield self._guard(lambda i=index, n=node: n[i] if n.ndim == 3 else n[()], index)
         else:
@@ -299,7 +299,7 @@ def _open_hdf5(path: Path, dataset: str) -> Stack:
                     expected=", ".join(available[:12]) or "a dataset of two or three dimensions",
                     hint="name it with --dataset",
                 )
-            plain = plain_dataset_shape(file, chosen, path)
+            plain = plain_dataset(file, chosen, str(path), whole=False).shape
             vendor = {str(k): str(v)[:500] for k, v in file[chosen].attrs.items()}
             told = nexus_detector.geometry(file, chosen)
             return Stack(path, _three(plain, path), chosen, vendor, told)
@@ -307,20 +307,6 @@ def _open_hdf5(path: Path, dataset: str) -> Stack:
         raise ReadError(
             f"not a readable HDF5 file: {error}", where=str(path), hint="the file is cut or damaged"
         ) from error
-
-
-def plain_dataset_shape(file: h5py.File, name: str, path: Path) -> tuple[int, ...]:
-    """Return the shape of a dataset that reads no other file; its bytes are not limited as a whole."""
-    node = file[name]
-    parts = name.split("/")
-    links = (file.get("/".join(parts[: k + 1]), getlink=True) for k in range(len(parts)))
-    if any(isinstance(link, (h5py.ExternalLink, h5py.SoftLink)) for link in links):
-        raise ReadError(f"'{name}' is a link", where=str(path), hint="copy the data into the file")
-    if node.is_virtual or node.external:
-        raise ReadError(f"'{name}' keeps its data in another file", where=str(path))
-    frame = int(np.prod(node.shape[-2:])) * int(node.dtype.itemsize)
-    declared(frame, str(path), "one frame")
-    return tuple(int(n) for n in node.shape)
 
 
 def _default(file: h5py.File, available: list[str]) -> str:
