@@ -95,7 +95,7 @@ def main():
         views = {"clean": shapes, **views}
         experts = fold_experts(shapes, seen, targets, folds, both, call)
         held = predict_folds(experts, folds, views)
-        networks = [Experts(e.ensemble) for e in experts]
+        networks = [Experts(e.ensemble, e.grid) for e in experts]
         alone = predict_folds(networks, folds, views)
         share, bond = kernel_machines(shapes, views, targets, rows, folds)
         for name, found in held.items():

@@ -184,7 +184,7 @@ def _measurement(name: str, record: dict[str, Any], kind: str | None) -> xr.Data
         "source": {"selector": label},
         "vendor": args,
         "warnings": warnings,
-        "element": str(args.get("bkg_z") or ""),
+        "element": args["bkg_z"] if isinstance(args.get("bkg_z"), str) else "",
         "edge": str(args.get("fft_edge") or "").upper(),
         "project_group": name,
     }

@@ -42,6 +42,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "if": ("if", "ifluor", "iff", "ifl", "fluorescence", "fluo", "tey", "tfy", "pfy"),
     "ir": ("ir", "irefer", "i2", "iref"),
     "angle": ("angle", "theta", "mono_angle"),
+    "wavelength": (),
 }
 """Role of a column → names it goes by, in lower case; a column's meaning never depends on its place."""
 SIGNALS = ("intensity", "absorption", "mu_norm", "xanes", "counts", "signal", "y", "murefer")
@@ -97,8 +98,14 @@ def read(
     if energy and table.values.shape[1] == 1:
         return [_from_array(path, "", table.values[:, 0], energy, kind, {})]
     roles = roles_of(path, table, columns)
-    if kind == "curve" or ("energy" not in roles and "angle" not in roles and kind is None):
-        return [curve(path, table)]
+    blind = not {"energy", "wavelength"} & set(roles)
+    if kind == "curve" or (kind is None and blind):
+        return [curve(path, table, angle="angle" in roles)]
+    if blind and _is_chi(table.names):
+        raise ReadError(
+            "these are the oscillations χ(k), not an absorption spectrum", where=str(path),
+            got=", ".join(table.names), expected="energy and μ(E)", hint="export μ(E)",
+        )  # fmt: skip
     return [spectrum(path, table.names, table.values, roles, header=table.header, swap=swap)]
 
 
@@ -134,7 +141,7 @@ def roles_of(path: Path, table: Table, columns: str) -> dict[str, int]:
         signal = [k for k, n in enumerate(table.names) if n.lower() in SIGNALS]
         roles |= {"mu": signal[0]} if signal else {}
     if "energy" not in roles and "angle" not in roles:
-        roles |= _named_energy(table.names)
+        roles |= _named_energy(table.names) or _named_wavelength(table)
     unnamed = all(n.startswith("col") for n in table.names)
     if unnamed and len(table.names) == 2:
         roles = {"energy": 0, "mu": 1}
@@ -146,6 +153,22 @@ def _named_energy(names: list[str]) -> dict[str, int]:
     found = [k for k, n in enumerate(names) if "energy" in n.lower()]
     reached = [k for k in found if re.search(r"achiev|feedback|fbk|readback|real", names[k], re.I)]
     return {"energy": (reached or found)[0]} if found else {}
+
+
+def _named_wavelength(table: Table) -> dict[str, int]:
+    """Return the column whose name speaks of a wavelength, if its values are those of X-rays (0.05 to 50 Å)."""
+    for k, name in enumerate(table.names):
+        length = table.values[:, k]
+        if (
+            re.match(r"wave ?length|lambda|λ", name, re.I)
+            and 0.05 < length.min() < length.max() < 50
+        ):
+            return {"wavelength": k}
+    return {}
+
+
+def _is_chi(names: list[str]) -> bool:
+    return any(re.match(r"(k[\d^*]*)?(chi|χ)", n, re.I) for n in names)
 
 
 def _given_roles(path: Path, table: Table, columns: str) -> dict[str, int]:
@@ -248,7 +271,7 @@ def _reference(names: list[str], values: Floats, roles: dict[str, int]) -> Float
     return np.log(sample / behind) if (sample > 0).all() and (behind > 0).all() else None
 
 
-def curve(path: Path, table: Table) -> xr.Dataset:
+def curve(path: Path, table: Table, *, angle: bool = False) -> xr.Dataset:
     """Return the first two columns as a curve, whatever they mean."""
     if table.values.shape[1] < 2:
         raise ReadError(
@@ -258,6 +281,12 @@ def curve(path: Path, table: Table) -> xr.Dataset:
             hint="give the axis with --energy START:STEP",
         )
     warnings: Warnings = []
+    if angle:
+        message = "The axis is an angle and no d-spacing is given: no energy can be given."
+        warnings.append({"code": "axis_angle_unknown", "message": message})
+    if _is_chi(table.names):
+        message = "These are the oscillations χ(k), not an absorption spectrum: export μ(E)."
+        warnings.append({"code": "chi_k", "message": message})
     x, arrays = energy_axis.ordered(table.values[:, 0], {"y": table.values[:, 1]}, warnings)
     return measurement(
         "curve",

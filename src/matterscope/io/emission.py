@@ -23,7 +23,7 @@ from matterscope.io.text_columns import decoded, is_number, split_row, text_of
 
 Floats = NDArray[np.float64]
 CORE_LOSS = re.compile(
-    r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|x?anes|xas|x?afs|exafs|i0|itrans|ifluor|xdac|mrcat|bragg\w*)\b",
+    r"\b(x?mu|mutrans|mufluor|absor\w*|eloss|energy.?loss|x?anes|xas|x?afs|exafs|i0|itrans|ifluor|xdac|mrcat|bragg\w*|chi|k\d?chi)\b|χ",
     re.I,
 )
 WAVELENGTH = re.compile(r"wave|raman|lambda|\bnm\b|λ|cm-1|cm⁻¹|1/cm", re.I)

@@ -27,7 +27,7 @@ def measured_axis(
     d_spacing: float | None,
     warnings: Warnings,
 ) -> Floats:
-    """Return the axis in eV of named columns: an energy as it is or from keV, or an angle of known d-spacing (Å).
+    """Return the axis in eV of named columns: an energy as it is or from keV, a wavelength (Å), or an angle of known d-spacing (Å).
 
     What was converted is added to `warnings`.
 
@@ -46,6 +46,17 @@ def measured_axis(
             )
             axis = axis * 1000.0
         return np.asarray(axis)
+    if "wavelength" in roles:
+        length = values[:, roles["wavelength"]]
+        if (length <= 0).any():
+            raise ReadError("a wavelength is not positive", where=str(path), got=length.min())
+        warnings.append(
+            {
+                "code": "axis_wavelength",
+                "message": "The axis was a wavelength in Å; it was converted to eV.",
+            }
+        )
+        return np.asarray(HC_ANGSTROM / length)
     if "angle" in roles and d_spacing:
         warnings.append(
             {

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from matterscope.core.estimates import Estimate, Flag, Quantity, gaussian
 from matterscope.core.pictures import Panel, Picture, line, mark, span
 from matterscope.physics.curves import gaussian_smooth
-from matterscope.physics.edges import Edge, loss_onset, table
 from matterscope.spectra.measured.alignment import half_step
+from matterscope.spectra.measured.naming import as_cut, candidates, claimed
 from matterscope.spectra.measured.reduction import (
     Normalised,
     derivative_edge,
+    is_derivative,
     locate_rise,
     normalise,
     point_scatter,
@@ -50,7 +51,6 @@ OFFSETS = (-3.0, 16.0)
 REFERENCE_REACH, REFERENCE_TOLERANCE = 30.0, 1.0
 """eV: a reference of another element is not looked at; tables and foils agree within an eV."""
 METALS = re.compile(r"\b(foil|metal)\b|foil", re.IGNORECASE)
-WORD = re.compile(r"[A-Z][a-z]?")
 
 
 @dataclass
@@ -123,7 +123,7 @@ def examine(dataset: xr.Dataset, method: str = "auto") -> Examined:
 def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
     rise = locate_rise(seen.energy, seen.raw)
     ends = seen.energy[[0, -1]]
-    claim = _claimed(dataset)
+    claim = claimed(dataset)
     # a rise that runs into the end of the scan is the foot of an edge that was not reached
     if (claim and claim.energy > ends[1] - 1.0) or rise.position > ends[1] - 3.0:
         name = f"{claim.label} edge is at {claim.energy:.0f} eV" if claim else "no edge was reached"
@@ -141,6 +141,10 @@ def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
         seen.energy, seen.raw, rise.position,
         normalised=bool(dataset.attrs.get("normalised")), method=method,
     )  # fmt: skip
+    if is_derivative(seen.energy, seen.raw, rise.position):
+        message = "The signal has a peak and a dip where an edge should rise, and one level before and after: a derivative or a difference, not μ."
+        seen.flag("derivative", message, "give μ(E)")
+        return
     if seen.normalised.step <= 0:
         seen.flag(
             "no_edge", "The post-edge does not stand above the pre-edge.", "check the columns"
@@ -150,7 +154,7 @@ def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
     seen.position = _half_near(seen.normalised, seen.noise)
     if "edge_probability" in dataset.attrs:
         seen.position = float(dataset.attrs["onset"])
-        seen.candidates = _as_cut(seen)
+        seen.candidates = as_cut(dataset)
     else:
         seen.candidates = candidates(seen.position, dataset)
     _name_edge(seen)
@@ -159,63 +163,12 @@ def _find_edge(seen: Examined, dataset: xr.Dataset, method: str) -> None:
     _judge_signal(seen)
 
 
-def _as_cut(seen: Examined) -> pd.DataFrame:
-    """Return the one reading of an edge that all edges of its spectrum together have named."""
-    attrs = seen.dataset.attrs
-    element, edge, probability = str(attrs["element"]), str(attrs["edge"]), attrs["edge_probability"]  # fmt: skip
-    onset = loss_onset(element, edge)
-    row = (element, edge, onset, seen.position - onset, probability)
-    frame = pd.DataFrame([row], columns=["element", "edge", "energy", "offset", "probability"])
-    frame.attrs["units"] = {"energy": "eV", "offset": "eV", "probability": "1"}
-    return frame
-
-
 def _half_near(shape: Normalised, noise: float) -> float:
     near = shape.energy >= shape.e0 - 25
     # half an eV of smoothing keeps single noisy points from crossing first
     smooth = gaussian_smooth(shape.energy[near], shape.mu[near], 0.5 if noise > 0.005 else 0.0)
     found = half_step(shape.energy[near], smooth, 1.0) if near.sum() > 2 else float("nan")
     return found if np.isfinite(found) else shape.e0
-
-
-def _claimed(dataset: xr.Dataset) -> Edge | None:
-    element, edge = str(dataset.attrs.get("element") or ""), str(dataset.attrs.get("edge") or "")
-    named = table().get((element, edge.upper()))
-    aim = float(dataset.attrs.get("edge_energy") or 0.0)
-    if named is None and aim > 0:
-        near = [e for e in table().values() if abs(e.energy - aim) <= 6.0]
-        named = min(near, key=lambda e: (e.name != "K", abs(e.energy - aim))) if near else None
-    return named
-
-
-def candidates(position: float, dataset: xr.Dataset) -> pd.DataFrame:
-    """Return the edges that could stand at `position` (eV) with their probabilities.
-
-    Evidence multiplies: a heavy-tailed law for E½ − table (median +5, width 6 eV), the kind of edge,
-    the header's claim (× 4 for the element, × 1.5 for the edge) and element names in the label (× 3).
-    An edge that the user gave (``edge_given``) leaves no other.
-    """
-    prior = {"K": 1.0, "L3": 0.6, "L2": 0.15, "L1": 0.1}
-    element = str(dataset.attrs.get("element") or "")
-    edge = str(dataset.attrs.get("edge") or "").upper()
-    words = set(WORD.findall(str(dataset.attrs.get("label") or "")))
-    rows = []
-    for entry in table().values():
-        if not -25.0 <= position - entry.energy <= 45.0:
-            continue
-        if dataset.attrs.get("edge_given") and (entry.element, entry.name) != (element, edge):
-            continue
-        z = (position - entry.energy - 5.0) / 6.0
-        weight = prior.get(entry.name, 0.03) * (1 + z * z / 3) ** -2
-        weight *= 4.0 if entry.element == element and element != "H" else 1.0
-        weight *= 1.5 if entry.name == edge and entry.element == element else 1.0
-        weight *= 3.0 if entry.element in words else 1.0
-        rows.append((entry.element, entry.name, entry.energy, position - entry.energy, weight))
-    frame = pd.DataFrame(rows, columns=["element", "edge", "energy", "offset", "probability"])
-    if len(frame):
-        frame["probability"] /= frame["probability"].sum()
-    frame.attrs["units"] = {"energy": "eV", "offset": "eV", "probability": "1"}
-    return frame.sort_values("probability", ascending=False, ignore_index=True)
 
 
 def _name_edge(seen: Examined) -> None:

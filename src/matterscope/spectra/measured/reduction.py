@@ -87,6 +87,21 @@ def locate_rise(energy: ArrayLike, mu: ArrayLike) -> Rise:
     return Rise(float(fine[steepest]), height, height / (scatter + 1e-300), bool(swapped))
 
 
+def is_derivative(energy: ArrayLike, mu: ArrayLike, position: float) -> bool:
+    """Return whether a signal peaks and dips near `position` (eV) and has one level before and after.
+
+    A white line, however high, stands on a step and leaves no dip below the pre-edge.
+    """
+    grid, values = np.asarray(energy, dtype=float), np.asarray(mu, dtype=float)
+    before, after = values[grid < position - 20], values[grid > position + 50]
+    near = values[np.abs(grid - position) < 30]
+    if min(before.size, after.size, near.size) < 5:
+        return False
+    level = float(np.median(before))
+    top, dip = float(near.max()) - level, level - float(near.min())
+    return top > 0 and dip > 0.1 * top and abs(float(np.median(after)) - level) < 0.05 * top
+
+
 def point_scatter(energy: ArrayLike, mu: ArrayLike) -> float:
     """Return the standard deviation of single points about the line through their neighbours.
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 
 from matterscope.core.errors import ConfigError, DataError, ModelError
 from matterscope.core.files import canonical_json, write_text
@@ -96,6 +97,26 @@ class Simulator(Protocol):
         ...
 
 
+def check_structure(atoms: Atoms) -> None:
+    """Raise where a structure cannot be simulated: shared sites, or atoms on top of each other."""
+    occupancy = atoms.info.get("occupancy")
+    if occupancy and any(sum(o.values()) < 0.999 or len(o) > 1 for o in occupancy.values()):
+        raise DataError(
+            "the structure has partly occupied sites",
+            hint="give an ordered supercell; `spectra build` enumerates orderings",
+        )
+    first, second, apart = neighbor_list("ijd", atoms, CLOSEST)
+    if len(apart):
+        nearest = int(np.argmin(apart))
+        one, other, distance = int(first[nearest]), int(second[nearest]), float(apart[nearest])
+        raise DataError(
+            f"atoms {one} and {other} are {distance:.2f} Å apart",
+            got=f"{atoms.symbols[one]} and {atoms.symbols[other]}",
+            expected=f"at least {CLOSEST} Å",
+            hint="look for atoms given twice, or a split site",
+        )
+
+
 def check_site(simulator: Simulator, atoms: Atoms, site: int, edge: str) -> str:
     """Return the absorber's symbol; raise where structure, site or edge make no sense."""
     if edge not in EDGES:
@@ -104,12 +125,7 @@ def check_site(simulator: Simulator, atoms: Atoms, site: int, edge: str) -> str:
         raise ConfigError(
             "site is not in the structure", got=site, expected=f"0 … {len(atoms) - 1}"
         )
-    occupancy = atoms.info.get("occupancy")
-    if occupancy and any(sum(o.values()) < 0.999 or len(o) > 1 for o in occupancy.values()):
-        raise DataError(
-            "the structure has partly occupied sites",
-            hint="give an ordered supercell; `spectra build` enumerates orderings",
-        )
+    check_structure(atoms)
     element = str(atoms.get_chemical_symbols()[site])
     reason = simulator.supports(element, edge)
     if reason:

@@ -27,7 +27,6 @@ from ase.data import atomic_numbers, chemical_symbols
 from matterscope.core.errors import ConfigError, DataError, require
 from matterscope.physics.structures import Cluster, cluster
 from matterscope.spectra.simulators.contract import (
-    CLOSEST,
     StageFailed,
     Task,
     TimedOut,
@@ -111,11 +110,6 @@ class Feff:
         if self.radius == 0:
             return replace(self, radius=round(scattering_radius(atoms), 2)).task(atoms, site, edge)
         around = cluster(atoms, site, self.radius + MARGIN)
-        if len(around) > 1 and around.distances[1] < CLOSEST:
-            raise DataError(
-                f"atoms {site} and {int(around.indices[1])} are {around.distances[1]:.2f} Å apart",
-                expected=f"at least {CLOSEST} Å",
-            )
         notes = {"site": int(site), "atoms": len(around), "quality": self.quality}
         return Task(self.name, self.version, element, edge, self.deck(around, atoms, edge), notes)
 

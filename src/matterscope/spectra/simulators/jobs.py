@@ -24,6 +24,7 @@ from matterscope.io.reading import read
 from matterscope.io.structures import read_structure
 from matterscope.physics.structures import cluster
 from matterscope.spectra.settings import DecksSettings
+from matterscope.spectra.simulators.contract import check_structure
 from matterscope.spectra.simulators.feff import Feff
 
 CODES = ("feff", "fdmnes", "vasp", "ocean", "xspectra")
@@ -224,6 +225,7 @@ def convert_decks(inputs: list[Input], settings: DecksSettings, call: Call) -> l
 
 def _write(estimate: Estimate, path: Path, settings: DecksSettings, call: Call) -> None:
     atoms = read_structure(path)
+    check_structure(atoms)
     symbols = atoms.get_chemical_symbols()
     element, _, edge = settings.edge.rpartition(":")
     element = element or max(set(symbols), key=lambda s: atomic_numbers[s])
