@@ -70,8 +70,9 @@ def test_an_atom_of_the_host_in_its_own_place_is_no_defect(tmp_path):
         materials.levels(host=("CdTe",), impurity=("Cd",), site=("Cd",))
     path = tmp_path / "ask.csv"
     path.write_text("host,impurity,site\nCdTe,Te,Cd\nCdTe,Te,Te\n")
-    with pytest.raises(DataError, match="line 3"):
-        materials.levels(path)
+    refused = [f.message for f in materials.levels(path).flags if f.code == "row-refused"]
+    assert len(refused) == 1
+    assert "line 3" in refused[0]
     # all sites asked about: four of five are defects
     assert len(materials.levels(host=("CdTe",), impurity=("Cd",))) == 4
 
@@ -231,3 +232,16 @@ def test_whole_defects_left_out_stay_out(monkeypatch):
 def test_heavier_anions_lift_the_valence_band():
     depth = [natural_valence_band(find_host(h)) for h in ("ZnO", "ZnS", "ZnSe", "ZnTe")]
     assert depth == sorted(depth)
+
+
+def test_a_row_that_names_no_defect_does_not_silence_the_others(tmp_path):
+    path = tmp_path / "asked.csv"
+    path.write_text("Host,Dopant,Lattice site\nCdTe,Cu,Cd\nCdTe0.5Se0.5,As,Te\nZnXx,Cu,Zn\n")
+    answer = materials.levels(path)
+    assert answer["transition_level"].value is not None
+    words = " ".join(f.message for f in answer.flags if f.code == "row-refused")
+    assert "line 3" in words
+    assert "line 4" in words
+    path.write_text("host,impurity,site\nZnXx,Cu,Zn\n")
+    with pytest.raises(DataError, match="line 2"):
+        materials.levels(path)

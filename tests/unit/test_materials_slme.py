@@ -113,3 +113,23 @@ def test_nothing_given_is_refused() -> None:
 def test_a_gap_alone_gives_the_detailed_balance(tmp_path: Path) -> None:
     (found,) = limit_efficiency([], SlmeSettings(sq=(1.34,)), Call())
     assert found["shockley_queisser_limit"].value == pytest.approx(0.3376, abs=3e-4)
+
+
+def test_the_last_absorption_is_held_where_hardly_any_photons_are(tmp_path: Path) -> None:
+    whole = answer(write(tmp_path, ENERGY, ALPHA), gap=1.5)
+    inside = ENERGY < 4.0
+    cut = answer(write(tmp_path, ENERGY[inside], ALPHA[inside]), gap=1.5)
+    assert "alpha-held" in {f.code for f in cut.flags}
+    assert cut["slme"].value == pytest.approx(whole["slme"].value, rel=1e-3)
+    inside = ENERGY < 3.0
+    with pytest.raises(SchemaError, match=r"3 … 4\.4 eV is missing"):
+        answer(write(tmp_path, ENERGY[inside], ALPHA[inside]), gap=1.5)
+
+
+def test_a_comment_may_name_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.txt"
+    rows = np.column_stack([1239.841984 / ENERGY[::-1], ALPHA[::-1]])
+    np.savetxt(path, rows, header="measured\nwavelength (nm) absorption (cm^-1)")
+    found = answer(path, gap=1.5)
+    whole = answer(write(tmp_path, ENERGY, ALPHA), gap=1.5)
+    assert found["slme"].value == pytest.approx(whole["slme"].value, rel=1e-6)

@@ -133,12 +133,15 @@ class Cells:
         What had to be assumed, in sentences.
     decimal : str
         ``"."`` or ``","``.
+    comment : str
+        The last line of comment above the rows: where no row names the columns it may.
     """
 
     rows: list[list[str]]
     first_line: int = 1
     assumed: tuple[str, ...] = ()
     decimal: str = "."
+    comment: str = ""
 
 
 def read_cells(path: Path | str) -> Cells:
@@ -167,7 +170,7 @@ def read_cells(path: Path | str) -> Cells:
     rows = [[c.strip() for c in row] for row in cells.rows]
     if cells.decimal == ",":
         rows = [[c.replace(",", ".") if _NUMBER.match(c) else c for c in row] for row in rows]
-    return Cells(rows, cells.first_line, cells.assumed)
+    return Cells(rows, cells.first_line, cells.assumed, comment=cells.comment)
 
 
 def cells_of_frame(frame: pd.DataFrame) -> Cells:
@@ -235,6 +238,8 @@ def _convert(cells: pd.Series, column: Column, attrs: dict[str, Any]) -> pd.Seri
         words = cells.map(lambda c: str(c).strip() if c is not None else "")
         blank = words.str.lower().isin(MISSING)
         words = words.str.replace("−", "-", regex=False)
+        if column.kind == "int":
+            words = words.str.replace(r"^(\d+)([+-])$", r"\2\1", regex=True)  # charges as 2+
         if attrs.get("decimal") == ",":
             words = words.str.replace(",", ".", regex=False)
         numbers = pd.to_numeric(words.where(~blank), errors="coerce").astype(float)
@@ -350,7 +355,9 @@ def _split(text: str, where: str, assumed: list[str]) -> Cells:
     comma = mark != "," and _decimal_comma(rows)
     if comma:
         assumed.append("numbers have a decimal comma")
-    return Cells(rows, skipped + 1, tuple(assumed), "," if comma else ".")
+    above = [line.lstrip("#% \t") for line in lines[:skipped] if line.strip()]
+    comment = above[-1] if above else ""
+    return Cells(rows, skipped + 1, tuple(assumed), "," if comma else ".", comment)
 
 
 def _separator(lines: list[str]) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from matterscope.materials.solar.photovoltaics import (
     absorption_from_dielectric,
     current_voltage,
     detailed_balance,
+    photons_above,
 )
 
 Array = NDArray[np.float64]
@@ -35,6 +36,8 @@ TO_PER_CM = {"1/cm": 1.0, "1/m": 0.01, "1/µm": 1e4, "1/nm": 1e7}
 LARGEST_ALPHA, SMALLEST_ALPHA = 5e6, 1e3
 """1/cm: the largest α below 4.4 eV of any semiconductor lies between."""
 TOP_ENERGY = 4.4
+MOST_UNSEEN = 0.02
+"""Share of the photons above the gap for which the last α may be held."""
 ABOVE_ONSET, LARGEST_NEAR_ONSET = 0.3, 5e5
 """eV and 1/cm: direct semiconductors have 5e3 … 1e5 there, so that a unit a hundred times off shows even
 where absorption stays weak up to 4.4 eV."""
@@ -50,6 +53,8 @@ class Spectrum:
     alpha: Array
     gap: float | None
     direct: float | None
+    unseen: float = 0.0
+    """Share of the sun's photons above the gap that lies beyond the last energy, where α is held."""
 
 
 def limit_efficiency(inputs: list[Input], settings: SlmeSettings, call: Call) -> list[Estimate]:
@@ -70,11 +75,13 @@ def limit_efficiency(inputs: list[Input], settings: SlmeSettings, call: Call) ->
 # --- input ------------------------------------------------------------------------------------
 def spectra_of(given: Input, settings: SlmeSettings) -> list[tuple[Spectrum, str]]:
     """Return the spectra of a file, each with a note on the units assumed."""
-    cells = cells_of(given).rows
+    read = cells_of(given)
+    cells = read.rows
     try:
         [float(c) for c in cells[0]]
-        head, body = [f"c{i}" for i in range(len(cells[0]))], cells
-        head[0] = "energy"
+        named = [n for n in re.split(r"[,;\t]|\s+(?![(\[])", read.comment) if n]
+        numbered = ["energy", *(f"c{i}" for i in range(1, len(cells[0])))]
+        head, body = named if len(named) == len(cells[0]) else numbered, cells
     except ValueError:
         head, body = cells[0], cells[1:]
     try:
@@ -164,7 +171,8 @@ def _checked(
     gap = settings.gap if settings.gap is not None else numbers.get("gap")
     direct = settings.direct_gap if settings.direct_gap is not None else numbers.get("direct")
     onset = gap if gap is not None else direct
-    if onset is not None and onset > 0 and (energy[0] > onset or energy[-1] < TOP_ENERGY):
+    unseen = photons_above(float(energy[-1]), onset or 0.0) if energy[-1] < TOP_ENERGY else 0.0
+    if onset is not None and onset > 0 and (energy[0] > onset or unseen > MOST_UNSEEN):
         low, high = (onset, energy[0]) if energy[0] > onset else (energy[-1], TOP_ENERGY)
         raise SchemaError(
             "α does not cover the gap to 4.4 eV",
@@ -173,7 +181,7 @@ def _checked(
             expected=f"{onset:.3g} … {TOP_ENERGY} eV",
             hint=f"{low:.3g} … {high:.3g} eV is missing",
         )
-    return Spectrum(name, energy, alpha, gap, direct)
+    return Spectrum(name, energy, alpha, gap, direct, unseen)
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -198,6 +206,12 @@ def _one_spectrum(given: Input, s: Spectrum, settings: SlmeSettings, note: str) 
         diagnostics={"units": note},
     )
     gap, direct = _gaps(s, answer)
+    if s.unseen > 0:
+        answer.flag(
+            "alpha-held",
+            f"α ends at {s.energy[-1]:.2f} eV; its last value is held for the {s.unseen:.2%} of the photons above the gap that lie beyond",
+            "compute α up to 4.4 eV",
+        )
     thickness, kelvin = np.array(settings.thickness), np.array(settings.temperature)
     limits = absorptance_limits(s.energy, s.alpha, gap, direct, thickness, kelvin)
     balance = detailed_balance(gap, float(kelvin[0]))

@@ -130,6 +130,18 @@ def coverage_above(threshold: ArrayLike) -> Array:
     return np.asarray(np.clip((grid.edges[1:][None] - low) / STEP, 0.0, 1.0))
 
 
+def photons_above(energy: float, gap: float) -> float:
+    """Return the share of the sun's photons above `gap` (eV) that lie above `energy` (eV).
+
+    Examples
+    --------
+    >>> round(photons_above(4.0, 1.4), 3)
+    0.001
+    """
+    high, all_of_them = coverage_above([energy, gap]) @ energy_grid().flux
+    return float(high / all_of_them)
+
+
 def detailed_balance(gap: ArrayLike, temperature: float = 298.15) -> CellLimits:
     """Return the Shockley–Queisser limit of step absorbers under AM1.5G.
 

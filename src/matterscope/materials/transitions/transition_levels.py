@@ -55,7 +55,7 @@ MANY = 40
 ASKED = (
     Column("host", kind="text", required=True, aliases=("AB", "host_material")),
     Column("impurity", kind="text", required=True, aliases=("dopant", "M", "Impurity")),
-    Column("site", kind="text", aliases=("Site",)),
+    Column("site", kind="text", aliases=("Site", "lattice_site", "place", "position")),
     Column("gap", "eV", aliases=("band_gap",)),
     Column("lattice", "Å", aliases=("lattice_constant",)),
 )
@@ -79,8 +79,12 @@ def find_levels(inputs: list[Input], settings: LevelsSettings, call: Call) -> li
         if table is not None and len(table.pairs) and wanted != "":
             answers.append(correct_table(table, ref, settings, call))
             continue
-        asked, known = _asked_by_table(given.path, table, settings)
-        answers += _predict(load(), (asked, known), ref, settings, call)
+        refused_rows: list[str] = []
+        asked, known = _asked_by_table(given.path, table, settings, refused_rows)
+        found = _predict(load(), (asked, known), ref, settings, call)
+        for words in refused_rows:
+            found[0].flag("row-refused", words, "correct the row and ask again")
+        answers += found
     return answers
 
 
@@ -143,30 +147,43 @@ def _all_sites(host: str) -> tuple[str, ...]:
 
 
 def _asked_by_table(
-    path: Path, table: LevelTable | None, settings: LevelsSettings
+    path: Path, table: LevelTable | None, settings: LevelsSettings, refused_rows: list[str]
 ) -> tuple[pd.DataFrame, Known]:
+    """Return the defects asked about; rows that ask for none are added to `refused_rows` with the reason."""
     if table is not None:
         inside = table.defects["site"].isin(SITES)
         return table.defects[inside].reset_index(drop=True), table.known_hosts()
     frame = read_table(path, ASKED)
-    rows = []
+    known = known_hosts(frame)
+    rows: list[tuple[str, str, str]] = []
+    first: DataError | None = None
     for line, row in enumerate(
         frame.to_dict("records"), start=int(frame.attrs.get("first_line", 2))
     ):
-        sites = (
-            (str(row["site"]),)
-            if row.get("site")
-            else settings.site or _all_sites(str(row["host"]))
-        )
-        where = f"{path}, line {line}"
-        placed = [settle(str(row["host"]), str(row["impurity"]), s, False, where) for s in sites]
-        defects = [p for p in placed if not is_own_atom(*p)]
-        if not defects:
-            raise _no_defect(*placed[0], where)
-        rows += defects
-    return pd.DataFrame(
-        list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]
-    ), known_hosts(frame)
+        try:
+            rows += _asked_by_row(row, known, settings, f"{path}, line {line}")
+        except DataError as error:
+            # one row that names no defect of a known host does not silence the others
+            refused_rows.append(
+                f"line {line}: {error.what}" + (f" ({error.hint})" if error.hint else "")
+            )
+            first = first or error
+    if first is not None and not rows:
+        raise first
+    return pd.DataFrame(list(dict.fromkeys(rows)), columns=["host", "impurity", "site"]), known
+
+
+def _asked_by_row(
+    row: dict[str, Any], known: Known, settings: LevelsSettings, where: str
+) -> list[tuple[str, str, str]]:
+    host, impurity = str(row["host"]), str(row["impurity"])
+    sites = (str(row["site"]),) if row.get("site") else settings.site or _all_sites(host)
+    placed = [settle(host, impurity, s, False, where) for s in sites]
+    find_host(host, known, where)
+    defects = [p for p in placed if not is_own_atom(*p)]
+    if not defects:
+        raise _no_defect(*placed[0], where)
+    return defects
 
 
 def _predict(
