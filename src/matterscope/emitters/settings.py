@@ -313,6 +313,12 @@ class EnsembleSettings(Settings):
     """Settings of `emitters ensemble`."""
 
     temperature: float | None = option(295.0, "Temperature of the emitters.", units="K", gt=0)
+    instrument_width: float | None = option(
+        None,
+        "Full width of the spectrometer's response, where spectra are given.",
+        units="nm",
+        gt=0,
+    )
     lifetime: float = option(
         3.0, "Lifetime T1 behind the two-photon visibility (ħ/T1)/Γ.", units="ns", gt=0
     )

@@ -208,7 +208,7 @@ VERBS: dict[str, Verb] = {
         "matterscope.emitters.settings:EnsembleSettings",
         "many emitters together: mean and intrinsic scatter, sub-populations, are they identical",
         "together",
-        "TABLE|ANSWERS",
+        "TABLE|ANSWERS|RUN_FOLDER|SPECTRA",
     ),
     "emitters linewidth": Verb(
         "matterscope.emitters.lines.ensembles:analyse_linewidth",

@@ -1,6 +1,6 @@
 """Many emitters together: one line, or several; and how the width of a line grows with temperature.
 
-In: centres and widths with errors (a table, or answers of `emitters spectrum`). Out: population mean
+In: centres and widths with errors (a table, answers of `emitters spectrum`, or the spectra). Out: population mean
 and intrinsic scatter, sub-populations, outliers; the law of Γ(T) and its residual width.
 """
 
@@ -19,21 +19,29 @@ from matterscope.core.estimates import Estimate, InputRef, Interval, Quantity, f
 from matterscope.core.units import HC
 from matterscope.emitters.lines import ensemble_pictures as pictures
 from matterscope.emitters.lines.result_tables import gather
+from matterscope.emitters.lines.spectra import analyse_spectrum
 from matterscope.emitters.lines.zero_phonon import KT_PER_K, thermal_verdict
+from matterscope.emitters.settings import SpectrumSettings
 from matterscope.emitters.sites.statistics import draw_population, mixture_order
 
 if TYPE_CHECKING:
     from matterscope.emitters.settings import EnsembleSettings, LinewidthSettings
 
 Floats = NDArray[np.float64]
+FEWEST_TEMPERATURES = 4
 HBAR = 6.582119569e-16
 """eV s."""
+SHIFTS = ("constant", "E0 + aT²", "E0 + aT + bT³", "E0 + b/(e^(ħω/kT) − 1)")
+"""Laws of the centre; their coefficients may have either sign."""
 LAWS = ("constant", "Γ0 + aT + bT³", "Γ0 + aT + bT⁵", "Γ0 + aT + bT⁷", "Γ0 + b/(e^(ħω/kT) − 1)")
 
 
 def analyse_ensemble(inputs: list[Input], settings: EnsembleSettings, call: Call) -> list[Estimate]:
     """Answer for all emitters of the inputs together: one estimate."""
-    table = gather(inputs)
+    spectra = SpectrumSettings(
+        temperature=settings.temperature, instrument_width=settings.instrument_width
+    )
+    table = gather(inputs, lambda given: analyse_spectrum([given], spectra, call))
     source = inputs[0].source if inputs else ""
     estimate = Estimate(
         "emitters ensemble",
@@ -182,7 +190,7 @@ def analyse_linewidth(
     """Answer the law of the width (and shift) against temperature: one estimate for the series."""
     table = gather(inputs).dropna(subset=["width", "temperature"]).sort_values("temperature")
     source = inputs[0].source if inputs else ""
-    if table["temperature"].nunique() < 4:
+    if table["temperature"].nunique() < FEWEST_TEMPERATURES:
         raise SchemaError(
             "a width against temperature needs at least four temperatures",
             where=source,
@@ -228,6 +236,7 @@ def analyse_linewidth(
         {"law": LAWS, "bic": scores, "probability": list(laws.values())}
     )
     estimate.pictures.append(pictures.linewidth(t, y, s, grid, curves, best))
+    _answer_shift(estimate, table, grid, call)
     estimate.provenance = {
         "references": [
             "arXiv 1808.10611",
@@ -283,3 +292,56 @@ def _draw_law(
         cold[k] = again[0]
         warm[k] = float((_law_basis(law, np.array([295.0]), energy) @ again)[0])
     return cold, warm
+
+
+def _answer_shift(estimate: Estimate, table: pd.DataFrame, grid: Floats, call: Call) -> None:
+    """Add the law of the centre and how far it moves between T → 0 and 295 K."""
+    part = table.dropna(subset=["centre", "centre_sigma"])
+    if part["temperature"].nunique() < FEWEST_TEMPERATURES:
+        return
+    t, y, s = (part[c].to_numpy() for c in ("temperature", "centre", "centre_sigma"))
+    y, s = 1e3 * y, 1e3 * np.maximum(s, 1e-9)
+    fits = [_fit_shift(k, t, y, s) for k in range(len(SHIFTS))]
+    scores = [f[2] for f in fits]
+    best = int(np.argmin(scores))
+    laws = _weights(scores)
+    q = estimate.quantities
+    q["shift_law"] = Quantity(
+        SHIFTS[best], "1", probabilities={SHIFTS[int(k) - 1]: w for k, w in laws.items()}
+    )
+    found, covariance, _, phonon = fits[best]
+    ends = _shift_basis(best, np.array([0.0, 295.0]), phonon)
+    draws = call.rng("shift").multivariate_normal(found, covariance, 2000) @ ends.T
+    q["centre_cold"] = from_samples(1e-3 * draws[:, 0], "eV", call.levels)
+    q["shift_at_295"] = (
+        from_samples(draws[:, 1] - draws[:, 0], "meV", call.levels)
+        if best
+        else refused("meV", "no law of the shift is better than none")
+    )
+    curves = {SHIFTS[k]: _shift_basis(k, grid, f[3]) @ f[0] - found[0] for k, f in enumerate(fits)}
+    estimate.pictures.append(pictures.shift(t, y - found[0], s, grid, curves, best))
+
+
+def _shift_basis(law: int, t: Floats, phonon: float) -> Floats:
+    """Return the columns of a law of the centre; the first is its value for T → 0."""
+    if law == 0:
+        return np.ones((t.size, 1))
+    if law == 1:
+        return np.stack([np.ones(t.size), (t / 100) ** 2], axis=1)
+    return _law_basis(1 if law == 2 else 4, t, phonon)
+
+
+def _fit_shift(law: int, t: Floats, y: Floats, s: Floats) -> tuple[Floats, Floats, float, float]:
+    """Return coefficients (meV), their covariance widened by χ², BIC and the phonon energy (meV)."""
+    best: tuple[Floats, Floats, float, float] | None = None
+    for phonon in np.geomspace(3, 200, 60) if law == 3 else [0.0]:
+        basis = _shift_basis(law, t, float(phonon)) / s[:, None]
+        found, *_ = np.linalg.lstsq(basis, y / s, rcond=None)
+        cost = float(np.sum((basis @ found - y / s) ** 2))
+        score = cost + (basis.shape[1] + (law == 3)) * float(np.log(t.size))
+        if best is None or score < best[2]:
+            wider = max(1.0, cost / max(t.size - basis.shape[1], 1))
+            covariance = np.asarray(wider * np.linalg.pinv(basis.T @ basis), np.float64)
+            best = (np.asarray(found, np.float64), covariance, score, float(phonon))
+    assert best is not None
+    return best

@@ -1,14 +1,14 @@
 """Tables of many emitters: from CSV files or from stored answers, in one set of columns.
 
-In: CSV with a header, or JSON with answers of `emitters spectrum`. Out: a DataFrame with centre and
-width in eV, their errors, and whatever else the columns hold.
+In: CSV with a header, JSON with answers of `emitters spectrum`, folders of its runs, or spectra, which are
+fitted here. Out: a DataFrame with centre and width in eV, their errors, and whatever else the columns hold.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ import pandas as pd
 
 from matterscope.core.calls import Input
 from matterscope.core.errors import ReadError, SchemaError
+from matterscope.core.estimates import Estimate
 from matterscope.core.units import HC
 from matterscope.io.limits import regular_file
 from matterscope.io.tables import read_table
 
+Fit = Callable[[Input], list[Estimate]]
 NAMES = {
     "centre": (
         "centre",
@@ -74,31 +76,61 @@ def site_of(answer: dict[str, Any]) -> str:
     return found.group(1) if found else ""
 
 
-def gather(inputs: Sequence[Input]) -> pd.DataFrame:
-    """Return one row an emitter: name, centre, centre_sigma, width, width_sigma (eV), temperature (K)."""
+def gather(inputs: Sequence[Input], fit: Fit | None = None) -> pd.DataFrame:
+    """Return one row an emitter: name, centre, centre_sigma, width, width_sigma (eV), temperature (K).
+
+    Parameters
+    ----------
+    fit : callable, optional
+        Input → answers about its spectra, for inputs that are neither tables nor answers.
+    """
     parts = []
     for given in inputs:
         if isinstance(given.data, pd.DataFrame):
             parts.append(normalise(given.data, given.source))
+        elif given.data is not None and fit is not None:
+            parts.append(_rows([a.as_json() for a in fit(given)], given.source))
         elif given.path is None:
             raise ReadError("this input is no table", where=given.source)
+        elif given.path.is_dir():
+            parts.append(_rows(answers(given.path / "estimates.json"), str(given.path)))
         elif given.path.suffix.lower() == ".json":
-            parts.append(_from_answers(given.path))
+            parts.append(_rows(answers(given.path), given.path.name))
+        elif fit is not None and _is_spectrum(given.path):
+            parts.append(_rows([a.as_json() for a in fit(given)], given.path.name))
         else:
             raw = read_table(given.path)
             parts.append(normalise(raw, str(given.path)))
     return pd.concat(parts, ignore_index=True)
 
 
-def _from_answers(path: Path) -> pd.DataFrame:
+FEWEST_POINTS = 50
+
+
+def _is_spectrum(path: Path) -> bool:
+    """Return whether a file holds counts over an axis, rather than one row for each emitter."""
+    if path.suffix.lower() not in {".csv", ".tsv", ".txt", ".dat", ".xlsx"}:
+        return True
+    try:
+        axis = read_table(path).apply(pd.to_numeric, errors="coerce").dropna(axis=1, how="all")
+    except ReadError:
+        return True
+    if axis.shape[1] < 2 or len(axis) < FEWEST_POINTS:
+        return False
+    steps = np.diff(axis.iloc[:, 0].dropna().to_numpy(dtype=float))
+    # emitters do not come in order of their lines, the points of a spectrum do
+    return bool(steps.size and (np.all(steps > 0) or np.all(steps < 0)))
+
+
+def _rows(found: list[dict[str, Any]], where: str) -> pd.DataFrame:
     rows = []
-    for k, answer in enumerate(answers(path)):
+    for k, answer in enumerate(found):
         q = answer["quantities"]
         if q.get("zpl_energy", {}).get("value") is None:
             continue
         rows.append(
             {
-                "name": subject(answer) or f"{path.name} {k}",
+                "name": subject(answer) or f"{where} {k}",
                 "centre": q["zpl_energy"]["value"],
                 "centre_sigma": q["zpl_energy"].get("sigma"),
                 "width": 1e-3 * (q.get("zpl_width", {}).get("value") or np.nan),
@@ -109,7 +141,7 @@ def _from_answers(path: Path) -> pd.DataFrame:
             }
         )
     if not rows:
-        raise SchemaError("none of the answers has a zero-phonon line", where=str(path))
+        raise SchemaError("none of the answers has a zero-phonon line", where=where)
     return pd.DataFrame(rows)
 
 

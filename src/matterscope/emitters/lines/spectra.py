@@ -218,9 +218,37 @@ def _answer_line(
     if line.misfit > 3:
         estimate.flag(
             "poor-fit",
-            f"χ² per degree of freedom of the line is {line.misfit:.1f}; errors were scaled by its root",
+            f"χ² per degree of freedom of the line is {line.misfit:.1f}; errors were scaled by its root; {_misfit_words(light, line)}",
             "the line is not one Voigt profile, or it moved during the exposure",
         )
+
+
+def _misfit_words(light: Light, line: Line) -> str:
+    """Say what a symmetric line leaves over: light on one side of it, or where the largest residual stands."""
+    part = line.window
+    energy, gap = light.energy[part], light.counts[part] - line.model
+    centre, _, _, area = line.shape
+    # a band beyond the line's own top, as wide on either side
+    near = max(1.5 * line.best[1], 2.0 * float(np.median(np.diff(light.edges))))
+    reach = min(float(energy[-1]) - centre, centre - float(energy[0]), 12.0 * near)
+    beside = {
+        side: (side * (energy - centre) > near) & (side * (energy - centre) < reach)
+        for side in (-1, 1)
+    }
+    light_of = {
+        side: float(np.sum((light.counts[part] - line.base)[at & light.good[part]]))
+        for side, at in beside.items()
+    }
+    extra = light_of[-1] - light_of[1]
+    if abs(extra) > 0.03 * area:
+        side = "below" if extra > 0 else "above"
+        why = " (phonons of low energy merge with the line)" if extra > 0 else ""
+        return (
+            f"within {1e3 * reach:.1f} meV there is more light {side} the line than on its other side, "
+            f"{abs(extra) / area:.0%} of the line's{why}, which a symmetric line does not have"
+        )
+    worst = int(np.argmax(np.abs(gap) * light.good[part]))
+    return f"the largest residual stands {1e3 * (energy[worst] - centre):+.1f} meV from its centre"
 
 
 def _width_over_kt(draws: Floats, bound: bool, call: Call) -> Quantity:
