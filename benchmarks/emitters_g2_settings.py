@@ -61,10 +61,17 @@ ROWS = {
 
 
 def truth_of(row: Row) -> float:
+    """Return g2(0) before any correction, 1 − ρ²(1 − g2 of the emitters alone).
+
+    Under continuous light it stands against the mean rate, so that ρ is the share of emitters in all
+    counts, dark times included; pulsed peaks are read against the envelope of blinking, where ρ is that
+    of the bright times.
+    """
     light = row.rate * np.array(row.brightness)
     noise = light.sum() * row.background / (1.0 - row.background)
     ideal = 1.0 - float((light**2).sum()) / float(light.sum()) ** 2
-    return 1.0 - (light.sum() / (light.sum() + noise)) ** 2 * (1.0 - ideal)
+    lit = light.sum() * (1.0 if row.excitation.period else row.excitation.duty)
+    return 1.0 - (lit / (lit + noise)) ** 2 * (1.0 - ideal)
 
 
 def main(streams: int = 60, seed: int = 1, wanted: tuple[str, ...] = ()) -> None:

@@ -154,7 +154,8 @@ def _sites_picture(sites: list[Estimate], whole: str) -> Picture:
         )
         drawn = points([k for k, _, _ in known], value, "90 % interval", y_low=low, y_high=high)
         line = [] if level is None else [mark(y=[level], label="½")]
-        panels.append(Panel([drawn, *line], "site", label, x_ticks=names))
+        whole = (-0.5, len(sites) - 0.5)
+        panels.append(Panel([drawn, *line], "site", label, x_ticks=names, x_range=whole))
     return Picture(
         "sites",
         f"{whole}: {len(sites)} sites",
@@ -186,6 +187,13 @@ def _card(
     estimate = Estimate("emitters card", InputRef(name, ""))
     estimate.diagnostics["answers"] = sorted({e.capability for e in entries})
     rows = []
+    mixed = _mixed(entries)
+    if mixed:
+        estimate.flag(
+            "several-things",
+            f"{mixed}: one card cannot speak for all, and the smallest error speaks for each number",
+            "--each site or --each selector makes a card for each",
+        )
     for quantity in dict.fromkeys(e.name for e in entries):
         same = [e for e in entries if e.name == quantity and e.stored.get("value") is not None]
         if not same or quantity not in QUANTITIES:
@@ -194,7 +202,8 @@ def _card(
         chosen = min(same, key=lambda e: e.stored.get("sigma") or np.inf)
         estimate.quantities[quantity] = _quantity(chosen.stored)
         for other in same:
-            _compare(estimate, quantity, chosen, other)
+            if not (mixed and other.capability == chosen.capability):
+                _compare(estimate, quantity, chosen, other)
         rows.append(
             (
                 quantity,
@@ -229,6 +238,18 @@ def _card(
         "references": [],
     }
     return estimate
+
+
+def _mixed(entries: list[Entry]) -> str:
+    """Say which verb answered about several things that one card joins, or nothing."""
+    about: dict[str, set[str]] = {}
+    for e in entries:
+        about.setdefault(e.capability, set()).add(e.source)
+    verb = max(about, key=lambda c: len(about[c]), default="")
+    # two answers may be repeats of one measurement; three sources of one verb are a series
+    return (
+        f"{verb} answered about {len(about[verb])} inputs" if len(about.get(verb, ())) > 2 else ""
+    )
 
 
 _WANTED = {
