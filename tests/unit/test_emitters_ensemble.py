@@ -10,6 +10,7 @@ import pytest
 
 from matterscope import emitters
 from matterscope.core.errors import SchemaError
+from matterscope.emitters.made.twin import expected_spectrum, spectrum_axis
 from matterscope.emitters.sites.statistics import draw_population, mixture_order
 
 
@@ -154,3 +155,46 @@ def test_a_constant_width_is_not_thermal(tmp_path):
         }
     ).to_csv(path, index=False)
     assert emitters.linewidth(path)["thermal_verdict"].value == "inhomogeneous"
+
+
+def test_spectra_a_run_s_folder_and_its_answers_give_the_same_population(tmp_path):
+    rng = np.random.default_rng(2)
+    axis = spectrum_axis()
+    paths = []
+    for k, centre in enumerate((2.09, 2.1, 2.112)):
+        counts = rng.poisson(expected_spectrum(axis, centre, 0.025, 0.45, 1e5, instrument=0.3))
+        paths.append(tmp_path / f"emitter_{k}.csv")
+        table = pd.DataFrame({"wavelength (nm)": axis, "counts": counts})
+        table.to_csv(paths[-1], index=False)
+    direct = emitters.ensemble(*paths, instrument_width=0.3)
+    assert direct["centre_mean"].value == pytest.approx(2.1007, abs=0.002)
+    assert direct["emitters"].value == 3
+    fits = [emitters.spectrum(p, instrument_width=0.3) for p in paths]
+    (tmp_path / "run").mkdir()
+    stored = tmp_path / "run" / "estimates.json"
+    stored.write_text(json.dumps([a.as_json() for a in fits]))
+    for given in (tmp_path / "run", stored):
+        again = emitters.ensemble(given)
+        assert again["centre_mean"].value == pytest.approx(direct["centre_mean"].value, abs=5e-4)
+
+
+def test_the_shift_of_a_line_with_temperature_has_a_law(tmp_path):
+    rng = np.random.default_rng(3)
+    t = np.array([5.0, 25, 50, 80, 110, 150, 190, 230, 270, 295])
+    width = 1.0 + 0.9 * (t / 100) ** 3
+    centre = 2.1 - 0.8e-3 * (t / 100) ** 3 + 1e-4 * rng.standard_normal(t.size)
+    table = pd.DataFrame(
+        {
+            "temperature_K": t,
+            "zpl_eV": centre,
+            "zpl_sigma_eV": 1e-4,
+            "width_meV": width * (1 + 0.03 * rng.standard_normal(t.size)),
+            "width_sigma_meV": 0.03 * width,
+        }
+    )
+    table.to_csv(tmp_path / "series.csv", index=False)
+    found = emitters.linewidth(tmp_path / "series.csv")
+    band = found["shift_at_295"].interval(0.95)
+    assert band.low < -0.8 * 2.95**3 < band.high
+    assert found["centre_cold"].interval(0.95).low < 2.1 < found["centre_cold"].interval(0.95).high
+    assert found["shift_law"].value != "constant"

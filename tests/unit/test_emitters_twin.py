@@ -83,6 +83,18 @@ def test_a_card_takes_the_better_answer_and_names_disagreements(tmp_path):
     assert card.input.source == "emitter 7"
 
 
+def test_a_card_of_several_emitters_says_so_once(tmp_path):
+    paths = []
+    for k, centre in enumerate((2.08, 2.1, 2.12)):
+        answer = stored(centre, 0.001)
+        answer["input"] = {"source": f"emitter {k}", "selector": ""}
+        paths.append(tmp_path / f"{k}.json")
+        paths[-1].write_text(json.dumps([answer]))
+    card = emitters.card(*paths)
+    assert card.flagged("several-things")
+    assert not card.flagged("disagreement")
+
+
 def test_agreeing_answers_raise_no_flag(tmp_path):
     path = tmp_path / "answers.json"
     path.write_text(json.dumps([stored(2.1, 0.001), stored(2.101, 0.001)]))

@@ -112,14 +112,15 @@ def _is_spectrum(path: Path) -> bool:
     if path.suffix.lower() not in {".csv", ".tsv", ".txt", ".dat", ".xlsx"}:
         return True
     try:
-        axis = read_table(path).apply(pd.to_numeric, errors="coerce").dropna(axis=1, how="all")
+        table = read_table(path)
     except ReadError:
         return True
-    if axis.shape[1] < 2 or len(axis) < FEWEST_POINTS:
+    if table.shape[1] < 2 or len(table) < FEWEST_POINTS or _column(table, "width"):
         return False
-    steps = np.diff(axis.iloc[:, 0].dropna().to_numpy(dtype=float))
-    # emitters do not come in order of their lines, the points of a spectrum do
-    return bool(steps.size and (np.all(steps > 0) or np.all(steps < 0)))
+    axis = pd.to_numeric(table.iloc[:, 0], errors="coerce").dropna().to_numpy(dtype=float)
+    steps = np.abs(np.diff(axis))
+    # lines of emitters do not lie at even distances, the points of a spectrum do
+    return bool(steps.size and steps.max() < 1.5 * float(np.median(steps)))
 
 
 def _rows(found: list[dict[str, Any]], where: str) -> pd.DataFrame:
