@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from matterscope import scattering
 from matterscope.core.errors import DataError, ReadError
@@ -206,3 +207,15 @@ def test_counts_that_are_cut_low_are_saturated():
     assert "saturated-pixels" in {f.code for f in ready.flags}
     ready = prepare(exposure.counts, mask=exposure.open_pixels)
     assert "saturated-pixels" not in {f.code for f in ready.flags}
+
+
+def test_bright_speckle_without_symmetry_gives_no_centre():
+    # a strong phase object: coherent speckle whose mates are not alike
+    rng = np.random.default_rng(11)
+    field = rng.standard_normal((2, 96, 96))
+    smooth = ndimage.gaussian_filter(field, (0, 1.3, 1.3))
+    intensity = (smooth**2).sum(axis=0)
+    for level in (1.0, 10.0, 100.0):
+        counts = rng.poisson(level * intensity / intensity.mean())
+        with pytest.raises(DataError, match="no centre of Friedel symmetry"):
+            prepare(counts)

@@ -26,7 +26,7 @@ RIVAL = 0.6
 NOISELESS = 1000.0
 """Photons per pixel above which a frame counts as one without noise."""
 SIGNIFICANT = 5.0
-"""Friedel symmetry must stand out by this many standard deviations to give a centre (noise: up to 4.3)."""
+"""Friedel symmetry must stand out by this many standard deviations of chance (3 in 216 frames without symmetry)."""
 
 
 @dataclass
@@ -228,6 +228,9 @@ def centre_candidates(
     paired = fft.irfft2(fft.rfft2(weight, size) ** 2, size)
     usable = paired > 0.25 * paired.max()
     score = np.where(usable, both / np.sqrt(np.maximum(overlap, 1e-12) * 2.0), -np.inf)
+    # bright speckles are no independent pixels: chance itself then scatters by more than one
+    chance = score[usable] - np.median(score[usable])
+    score = score / max(1.4826 * float(np.median(np.abs(chance))), 1.0)
     peaks = (score == ndimage.maximum_filter(score, size=3)) & usable
     places = np.argwhere(peaks)
     order = np.argsort(-score[peaks])[:count]
@@ -270,7 +273,7 @@ def _check_centre(
             where=name,
             got=f"{symmetry:.1f} standard deviations",
             expected=f"at least {SIGNIFICANT:g}",
-            hint="give the centre with --centre-y and --centre-x, or more photons; strong absorption, phase objects and detector curvature break the symmetry",
+            hint="give the centre with --centre-y and --centre-x, or more photons; a centre close to the edge leaves too few pairs, and strong absorption, phase objects and detector curvature break the symmetry",
         )
 
 

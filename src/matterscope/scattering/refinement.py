@@ -24,6 +24,9 @@ Floats = NDArray[np.float64]
 LONGEST_STEP = 0.035
 """A disk moves by at most this per step: 25 px of the published box (radians per pixel)."""
 
+CENTRE_SIGMA = 2.0
+"""px; how far the centre found by symmetry may be from the true one, several times its error."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -296,14 +299,20 @@ def _unpack(vector: Floats, like: Structure, freedom: Freedom) -> Structure:
 
 
 def _prior(structure: Structure, freedom: Freedom, size: int) -> tuple[float, Floats, Floats]:
-    """Return −2 log of the size law, its half gradient and curvature over the packed vector."""
+    """Return −2 log of the laws of sizes and centre, its half gradient and curvature over the packed vector."""
     gradient, curvature = np.zeros(size), np.zeros(size)
     n = structure.count
     # a weak prior on positions keeps the translation, which no pattern shows, from being singular
     curvature[1 : 1 + 2 * n] = 12.0 / freedom.area
     curvature[0] = 1e-6
+    away = 0.0
+    if freedom.centre:
+        # Friedel symmetry gives the centre to a pixel: a structure that wants another explains something else
+        gradient[-2:] = np.array(structure.offset) / CENTRE_SIGMA**2
+        curvature[-2:] = 1.0 / CENTRE_SIGMA**2
+        away = float(np.sum(np.square(structure.offset))) / CENTRE_SIGMA**2
     if not freedom.radii:
-        return 0.0, gradient, curvature
+        return away, gradient, curvature
     r = structure.radius
     mean = float((r**2).mean())
     c = r**2 / mean
@@ -311,7 +320,7 @@ def _prior(structure: Structure, freedom: Freedom, size: int) -> tuple[float, Fl
     where = slice(1 + 2 * n, 1 + 3 * n)
     gradient[where] = (c - 1.0) / freedom.scatter**2 * slope
     curvature[where] = slope**2 / freedom.scatter**2
-    return float(((c - 1.0) ** 2).sum() / freedom.scatter**2), gradient, curvature
+    return away + float(((c - 1.0) ** 2).sum() / freedom.scatter**2), gradient, curvature
 
 
 @dataclass
