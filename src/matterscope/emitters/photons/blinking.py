@@ -214,7 +214,8 @@ def _answer_states(
             if ratio < LOUD
             else f"its rate fluctuates more than counting does (variance over mean {ratio:.3g} in a bin), but not between levels"
         )
-        estimate.flag("one-state", f"one level explains the trace: {words}")
+        remedy = "" if ratio < LOUD else "a shorter --bin-width shows faster switching"
+        estimate.flag("one-state", f"one level explains the trace: {words}", remedy)
         return
     estimate.quantities["bright_rate"] = _weighted(
         rates, error, found.occupancy, slice(bright, None), call
