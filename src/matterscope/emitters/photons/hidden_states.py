@@ -208,6 +208,7 @@ def choose_states(counts: Ints, most: int = 4) -> tuple[HiddenStates, dict[int, 
     return best, bic
 
 
+ENOUGH_VISITS = 5
 PASSING = 0.7
 """Share of visits of one bin from which a level between others is none that is held."""
 
@@ -218,8 +219,13 @@ def astride(found: HiddenStates) -> NDArray[np.bool_]:
     length, level = np.diff(np.r_[start, found.path.size]), found.path[start]
     passing = np.zeros(found.means.size, bool)
     for k in range(1, found.means.size - 1):
-        visits = length[level == k]
-        passing[k] = visits.size >= 5 and float(np.mean(visits == 1)) > PASSING
+        at = np.flatnonzero(level == k)
+        if at.size >= ENOUGH_VISITS:
+            passing[k] = float(np.mean(length[at] == 1)) > PASSING
+        elif at.size and at[0] > 0 and at[-1] < level.size - 1:
+            # few visits: each must be one bin on the way from below to above or back
+            through = (level[at - 1] < k) != (level[at + 1] < k)
+            passing[k] = bool(np.all((length[at] == 1) & through))
     return passing
 
 
