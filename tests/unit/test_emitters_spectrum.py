@@ -281,3 +281,28 @@ def test_pixels_without_a_number_are_named_and_are_no_cosmic_rays():
     (flag,) = [f for f in estimate.flags if f.code == "not-a-number"]
     assert "600.50 nm" in flag.message
     assert estimate["cosmic_pixels"].value == 0
+
+
+def test_frames_of_one_broad_sideband_are_kept_apart_by_a_narrow_line_that_jumped():
+    rng = np.random.default_rng(6)
+    axis = spectrum_axis(553, 787, 1340)
+    centres = [2.0] * 5 + [2.003] * 5 + [1.997] * 2
+    expected = np.stack(
+        [expected_spectrum(axis, c, 1e-5, 0.3, 6e4, instrument=0.26) for c in centres]
+    )
+    mask, groups, _ = find_cosmics(rng.poisson(expected).astype(float), 1.5)
+    assert not mask.any()
+    assert groups.tolist() == [0] * 5 + [1] * 5 + [2] * 2
+
+
+def test_a_strike_as_high_as_half_the_line_is_none_of_it_while_the_line_is_all_there():
+    rng = np.random.default_rng(7)
+    axis = spectrum_axis(553, 787, 1340)
+    expected = np.stack([expected_spectrum(axis, 2.0, 1e-5, 0.3, 6e4, instrument=0.26)] * 6)
+    counts = rng.poisson(expected).astype(float)
+    height = 0.45 * (expected.max() - 600)
+    counts[2, 700:703] += height * np.array([0.3, 1.0, 0.8])
+    mask, _, _ = find_cosmics(counts, 1.5)
+    assert mask[2, 701]
+    assert mask[2, 702]
+    assert not np.delete(mask, np.arange(698, 705), axis=1).any()

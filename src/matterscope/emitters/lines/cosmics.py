@@ -155,11 +155,14 @@ BRIDGE = 9
 """Pixels of the running median that takes strikes away, and narrow lines with them."""
 
 
-def merge_broad(frames: Floats, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def merge_broad(
+    frames: Floats, groups: NDArray[np.int64], apart: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Return the groups after merging frames that show the same broad line.
 
     The place of a line of many pixels is known only to a part of its width, so that frames of one
-    and the same broad line would pass for jumps. Cosmic rays must be bridged beforehand.
+    and the same broad line would pass for jumps. Cosmic rays must be bridged beforehand; `apart` says
+    which frames differ by a narrow line all the same.
     """
     smooth = gaussian_filter1d(frames, 3.0, axis=1) - np.percentile(frames, 10, axis=1)[:, None]
     top = smooth.argmax(axis=1)
@@ -170,10 +173,49 @@ def merge_broad(frames: Floats, groups: NDArray[np.int64]) -> NDArray[np.int64]:
         for j in range(i):
             broad = min(width[i], width[j]) > 25
             near = abs(int(top[i]) - int(top[j])) <= 0.3 * min(width[i], width[j])
-            if broad and near and shape[i] @ shape[j] > 0.97:
+            parted = apart is not None and bool(apart[i, j])
+            if broad and near and not parted and shape[i] @ shape[j] > 0.97:
                 merged[merged == merged[i]] = merged[j]
                 break
     return np.unique(merged, return_inverse=True)[1].astype(np.int64)
+
+
+def _parted(frames: Floats, bridged: Floats, noise: Noise, width: float) -> NDArray[np.bool_]:
+    """Return which pairs of frames differ by a narrow line, shape (frames, frames).
+
+    A line that one of them has and the other has not parts them if the other has one of its own instead (it
+    jumped), or if a third frame has it too; alone it may be a cosmic ray on two pixels.
+    """
+    strong, weak = [], []
+    for frame, smooth in zip(frames, bridged, strict=True):
+        above, dark = frame - smooth, noise.variance(smooth)
+        peak = (above >= np.maximum(np.roll(above, 1), np.roll(above, -1)))[2:-2]
+        height = (above / np.sqrt(dark))[2:-2]
+        weak.append(np.flatnonzero(peak & (height > 4.0)) + 2)
+        high = np.flatnonzero(peak & (height > CANDIDATE)) + 2
+        blunt = [
+            i
+            for i in high
+            if _sharpness(above[i - 2 : i + 3], dark[i - 2 : i + 3], noise.gain, width) < 16.0
+        ]
+        strong.append(np.array(blunt, np.int64))
+
+    def own(i: int, j: int) -> list[int]:
+        return [p for p in strong[i] if np.abs(weak[j] - p).min(initial=99) > 1]
+
+    n = len(frames)
+    apart = np.zeros((n, n), bool)
+    for i in range(n):
+        for j in range(i):
+            here, there = own(i, j), own(j, i)
+            third = any(
+                np.abs(weak[k] - p).min(initial=99) <= 1
+                for p in here + there
+                for k in range(n)
+                if k not in (i, j)
+            )
+            apart[i, j] = apart[j, i] = bool(here and there) or third
+    return apart
 
 
 def _full_width(smooth: Floats, top: int) -> int:
@@ -262,7 +304,7 @@ def _is_cosmic(
             return False
         # a drift of the line that the group shares, or a part of it that jumped, is no strike
         likeness = (frame[i] - level[2]) / max(float(np.ptp(rest[0])), 1e-9)
-        jumped = JUMPED[0] < likeness < JUMPED[1]
+        jumped = JUMPED[0] < likeness < JUMPED[1] and _has_left(frame, rest[0], i, likeness, noise)
         if not jumped and float(shared.max()) < 5 * sigma:
             bar, width = PAIR if rest[1] == 1 else GROUP, BROAD * width
         steps = np.abs(np.diff(rest[0][max(i - 3, 0) : i + 4]))
@@ -275,6 +317,23 @@ def _is_cosmic(
         if _has_partner(frames, f, i, noise, float(frame[i] - base[2]), width):
             return False
     return _sharpness(frame[near] - level, dark, noise.gain, width) > bar
+
+
+def _has_left(frame: Floats, rest: Floats, i: int, likeness: float, noise: Noise) -> bool:
+    """Return whether the line may have left its place in this frame for pixel i.
+
+    What jumps during the exposure is missing where the line stands in the other frames. It counts as
+    missing if half of it may be, within two standard errors.
+    """
+    p = int(np.argmax(rest))
+    if abs(p - i) <= 5:
+        return True
+    part = slice(max(p - 2, 0), p + 3)
+    floor = float(np.percentile(rest, 10))
+    expected = float((rest[part] - floor).sum())
+    seen = float((frame[part] - floor).sum())
+    error = float(np.sqrt(noise.variance(rest[part]).sum())) / max(expected, 1e-9)
+    return 1.0 - seen / max(expected, 1e-9) + 2.0 * error > 0.5 * likeness
 
 
 def _has_partner(frames: Floats, f: int, i: int, noise: Noise, height: float, width: float) -> bool:
@@ -334,7 +393,8 @@ def find_cosmics(
 def _like_frames(frames: Floats, noise: Noise, width: float) -> NDArray[np.int64]:
     """Return groups of like frames; a strike must not part frames of one broad line."""
     bridged = median_filter(frames, (1, BRIDGE), mode="nearest")
-    return merge_broad(bridged, group_frames(frames, noise, width))
+    apart = _parted(frames, bridged, noise, width)
+    return merge_broad(bridged, group_frames(frames, noise, width), apart)
 
 
 def _strike(
