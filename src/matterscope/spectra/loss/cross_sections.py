@@ -66,21 +66,9 @@ def oscillator_strength_k(energy: Array, q2: Array, atomic_number: int) -> Array
 
 
 def oscillator_strength_l23(energy: Array, q2: Array, atomic_number: int) -> Array:
-    """Return df/dE of the six 2p electrons.
+    """Return df/dE (1/eV) of the six 2p electrons; arguments as for `oscillator_strength_k`.
 
-    Parameters
-    ----------
-    energy : array, eV
-        Energy loss; broadcast with `q2`.
-    q2 : array
-        (q a₀)², dimensionless.
-    atomic_number : int
-        Z; Slater screening Z − 0.35·7 − 1.7 (0 for hydrogen).
-
-    Returns
-    -------
-    array, 1/eV
-        Generalised oscillator strength per eV.
+    The Slater screening is Z − 0.35·7 − 1.7 (0 for hydrogen).
 
     Notes
     -----
