@@ -1,7 +1,8 @@
 """Energy loss: time of a spectrum image, naming and repair of axes, plural scattering, coverage.
 
 Run: MATTERSCOPE_DATA=… python benchmarks/spectra_eels.py [draws], or `… spectra_eels.py compounds DRAWS SEED`
-for the naming of 38 compounds alone. Prints goal, ours and baseline.
+for the naming of 38 compounds alone, or `… strangers DRAWS SEED` for ions by multiplets on curved axes, half of them
+beside an element that the program has no name for. Prints goal, ours and baseline.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from matterscope.physics.edges import LINE_PAIRS, loss_onset, separation
 from matterscope.spectra.loss.energy_loss import edge_signal, fit_power_law
 from matterscope.spectra.loss.plural_scattering import fourier_ratio, simulate_plural
 from matterscope.spectra.loss.recalibration import interpret
+from matterscope.spectra.simulators.l23 import Multiplet
+from matterscope.spectra.simulators.ligandfield import REFERENCES
+from matterscope.spectra.simulators.multiplet import IONS, Field
 
 DATA = Path(os.environ["MATTERSCOPE_DATA"]) / "spectra" / "nmc_si_doped_eels"
 FAMILY = ("V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu")
@@ -213,16 +217,9 @@ def _step(energy, place, width, power):
     return (0.5 + np.arctan((energy - place) / width) / np.pi) * fall
 
 
-def compound(name, rng, counts):
-    """Draw one compound on a random window and dispersion, plural scattering, a detector's point spread."""
-    elements = COMPOUNDS[name].split()
-    onsets = [loss_onset(e, "K" if e in "ONF" else LINE_PAIRS[e][0]) for e in elements]
-    step, resolution = rng.choice([0.1, 0.2, 0.3, 0.5, 1.0]), rng.choice([0.3, 0.5, 0.8])
-    energy = np.arange(min(onsets) - rng.uniform(40, 120), max(onsets) + rng.uniform(60, 200), step)
-    clean = (energy / 500) ** -rng.uniform(2.5, 3.6) * rng.uniform(0.5, 4)
-    for element, onset in zip(elements, onsets, strict=True):
-        edge = (light_edge if element in "ONF" else voigt_pair)(energy, element, rng, resolution)
-        clean = clean + rng.uniform(0.12, 0.4) * (onset / 530) ** -3 * edge
+def recorded(energy, clean, rng, counts):
+    """Return counts of a specimen of some thickness behind a detector that may smear them."""
+    step = energy[1] - energy[0]
     thickness, plasmon = rng.uniform(0.1, 0.8), rng.uniform(18, 26)
     loss = np.arange(0, 80, step)
     kernel = 10 * loss * plasmon**2 / ((loss**2 - plasmon**2) ** 2 + (10 * loss) ** 2 + 1e-9)
@@ -233,6 +230,20 @@ def compound(name, rng, counts):
     seen = rng.poisson(clean * counts * step / 0.3).astype(float)
     if rng.random() < 0.5:
         seen = np.convolve(seen, [0.2, 0.6, 0.2], mode="same")
+    return seen
+
+
+def compound(name, rng, counts):
+    """Draw one compound on a random window and dispersion, plural scattering, a detector's point spread."""
+    elements = COMPOUNDS[name].split()
+    onsets = [loss_onset(e, "K" if e in "ONF" else LINE_PAIRS[e][0]) for e in elements]
+    step, resolution = rng.choice([0.1, 0.2, 0.3, 0.5, 1.0]), rng.choice([0.3, 0.5, 0.8])
+    energy = np.arange(min(onsets) - rng.uniform(40, 120), max(onsets) + rng.uniform(60, 200), step)
+    clean = (energy / 500) ** -rng.uniform(2.5, 3.6) * rng.uniform(0.5, 4)
+    for element, onset in zip(elements, onsets, strict=True):
+        edge = (light_edge if element in "ONF" else voigt_pair)(energy, element, rng, resolution)
+        clean = clean + rng.uniform(0.12, 0.4) * (onset / 530) ** -3 * edge
+    seen = recorded(energy, clean, rng, counts)
     u = (energy - energy.mean()) / 300
     return energy + rng.uniform(-15, 15) + rng.uniform(-5, 5) * u, seen, elements
 
@@ -257,9 +268,79 @@ def compounds(draws, seed):
         )
 
 
+STRANGERS = {"Ag": 367.0, "Cd": 404.0, "In": 443.0, "Sn": 485.0, "Sb": 528.0, "Te": 572.0, "Nb": 205.0, "Mo": 227.0}  # fmt: skip
+"""Elements whose M4,5 edges are not among the names: they rise over tens of eV, without white lines."""
+
+
+def multiplet_edge(energy, name, rng, resolution):
+    """Return the L2,3 edge of an ion by the package's own multiplets in a random field, on its two steps."""
+    ion = IONS[name]
+    field = Field(
+        rng.uniform(0.4, 1.6) * REFERENCES[name][0], rng.normal(0, 0.05), rng.normal(0, 0.03)
+    )
+    engine = Multiplet(ion=name, field=field, instrument=resolution, scale=rng.uniform(0.7, 0.9))
+    lines = engine.expect(engine.ion_task())
+    moved = rng.normal(0, 0.7)
+    strength = np.interp(energy - moved, lines.energy.values, lines.mu.values, left=0, right=0)
+    steps = sum(w * _step(energy, ion.onset + moved + d, 1.0, 2.5) for w, d in ((0.1, 1.5), (0.05, 1.5 + 1.5 * ion.zeta_core)))  # fmt: skip
+    return rng.uniform(0.35, 0.6) * strength + steps
+
+
+def stranger(rng, counts):
+    """Draw ions, light elements and, in half of the spectra, an element without a name, on a curved axis."""
+    resolution, step = rng.choice([0.3, 0.5, 0.8]), rng.choice([0.2, 0.3, 0.5])
+    ions = rng.choice([n for n in IONS if n in REFERENCES], int(rng.integers(1, 3)), replace=False)
+    ions = list({n[:2]: str(n) for n in ions}.values())
+    light = [e for e, share in (("O", 0.7), ("N", 0.2), ("F", 0.3)) if rng.random() < share]
+    odd = [str(rng.choice(list(STRANGERS)))] if rng.random() < 0.5 else []
+    edges = [(e, loss_onset(e, "K")) for e in light] + [(n, IONS[n].onset) for n in ions] + [(e, STRANGERS[e]) for e in odd]  # fmt: skip
+    onsets = [o for _, o in edges]
+    energy = np.arange(min(onsets) - rng.uniform(50, 120), max(onsets) + rng.uniform(80, 200), step)
+    clean = (energy / 500) ** -rng.uniform(2.5, 3.6) * rng.uniform(0.5, 4)
+    for name, onset in edges:
+        if name in odd:
+            rise = _step(energy, onset + 35.0, 12.0, 2.0)
+        else:
+            rise = (light_edge if name in light else multiplet_edge)(energy, name, rng, resolution)
+        clean = clean + rng.uniform(0.12, 0.4) * (onset / 530) ** -3 * rise
+    seen = recorded(energy, clean, rng, counts)
+    u = (energy - energy.mean()) / 300
+    wrong = energy + rng.uniform(-15, 15) + rng.uniform(-8, 8) * u + rng.uniform(-8, 8) * u**2
+    return energy, wrong, seen, sorted([*light, *(n[:2] for n in ions)]), bool(odd)
+
+
+def strangers(draws, seed):
+    for counts in (20000, 3000):
+        rng = np.random.default_rng(seed)
+        tally = {True: [0, 0, 0, 0, 0, 0], False: [0, 0, 0, 0, 0, 0]}
+        errors, within = [], []
+        for _ in range(draws):
+            true, wrong, seen, elements, odd = stranger(rng, counts)
+            found = interpret(wrong, seen)
+            names = [e.element for e in found.edges]
+            bad = [p for n, p in zip(names, found.probabilities, strict=True) if n not in elements]
+            own = tally[odd]
+            for k, value in enumerate((1, sorted(names) == elements, len(elements), len(names) - len(bad), len(bad), sum(p > 0.9 for p in bad))):  # fmt: skip
+                own[k] += value
+            if found.axis is not None and not bad:
+                onsets = np.array([found.peaks[e.first].onset for e in found.edges])
+                error = found.axis(onsets) - np.interp(onsets, wrong, true)
+                errors.append(np.abs(error).max())
+                within.append(np.mean(np.abs(error) < 1.645 * found.axis.sigma(onsets)))
+        print(f"strangers: {draws} spectra, {counts} counts per 0.3 eV at 500 eV, seed {seed}")
+        for odd, (n, exact, expected, right, bad, sure) in tally.items():
+            print(
+                f"  {'with' if odd else 'without'} an element that has no name: {n} spectra, all edges {exact / n:.0%}, named {right} of {expected}, wrongly {bad}, of these with p > 0.9 {sure}"
+            )
+        print(
+            f"  largest axis error at a named edge: median {np.median(errors):.2f} eV, 90 % {np.quantile(errors, 0.9):.2f} eV; within the stated 90 %: {np.mean(within):.0%}",
+            flush=True,
+        )
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["compounds"]:
-        compounds(int(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[1:2] and sys.argv[1] in ("compounds", "strangers"):
+        {"compounds": compounds, "strangers": strangers}[sys.argv[1]](*map(int, sys.argv[2:4]))
         sys.exit()
     read(DATA / "TM" / "Extracted_Spectrum_1.msa")
     image()
@@ -267,5 +348,6 @@ if __name__ == "__main__":
     for dose in (1.0, 0.1, 0.02):
         axes(int(sys.argv[1]) if len(sys.argv) > 1 else 300, dose)
     compounds(228, 505)
+    strangers(120, 606)
     plural()
     coverage()

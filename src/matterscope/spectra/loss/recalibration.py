@@ -58,6 +58,9 @@ STRUCTURE = 40.0
 """Near-edge maxima of a single edge are expected up to this far (eV) above the first."""
 SECOND = (5.0, 15.0)
 """The next maximum of a K edge lies this far (eV) above the first: π* and σ*, or mixed with 3d and not."""
+LONE = (3.0, 4.0)
+"""Where no second maximum is seen, the one that is may be either of the two: it lies this far above the
+onset on average, with this spread (eV)."""
 UNRESOLVED = 5.0
 """White lines closer than this (eV) may be one maximum: Ca, Sc."""
 CLUTTER_CAP = 8.0
@@ -422,9 +425,11 @@ def _equations(
     for edge in edges:
         first = peaks[edge.first]
         slow = edge.name == "L3" and edge.element not in LINE_PAIRS
-        spread = DELAYED_SPREAD if slow else ONSET_SPREAD
+        late, spread = (
+            LONE if _lone(peaks, edge) else (0.0, DELAYED_SPREAD if slow else ONSET_SPREAD)
+        )
         rows.append(basis(np.array((first.onset - middle) / SPAN), 3))
-        values.append(edge.reference - first.onset)
+        values.append(edge.reference + late - first.onset)
         # a maximum of two lines lies between them
         blurred = (0.5 * SHARED) ** 2 if edge.first in shared else 0.0
         variances.append(first.sigma**2 + spread**2 + blurred)
@@ -436,6 +441,12 @@ def _equations(
             blurred += (0.5 * SHARED) ** 2 if edge.second in shared else 0.0
             variances.append(first.sigma**2 + second.sigma**2 + SEPARATION_SPREAD**2 + blurred)
     return np.array(rows), np.array(values), np.array(variances)
+
+
+def _lone(peaks: list[Peak], edge: NamedEdge) -> bool:
+    """Return whether a K edge shows one maximum only, which may be its first or its second."""
+    start = peaks[edge.first].position
+    return edge.name == "K" and not any(SECOND[0] < p.position - start < SECOND[1] for p in peaks)
 
 
 def fit_axis(
