@@ -93,3 +93,19 @@ def test_two_lines_with_a_shoulder_between_keep_their_own_maxima():
         clean = clean + height * np.exp(-0.5 * ((energy - place) / width) ** 2)
     found = interpret(energy, np.random.default_rng(23).poisson(clean).astype(float))
     assert [e.label for e in found.edges] == ["Ti L3"]
+
+
+def test_a_k_edge_with_one_maximum_leaves_more_doubt_than_one_with_two():
+    energy = np.arange(430.0, 700.0, 0.3)
+    ground = 4e4 * (energy / 500.0) ** -3.0 + 2000.0 / (1 + np.exp(-(energy - 536.0) / 1.5))
+    late = 9000 * np.exp(-0.5 * ((energy - 542.0) / 1.5) ** 2)
+    early = 6000 * np.exp(-0.5 * ((energy - 533.2) / 1.2) ** 2)
+    both, one = (
+        interpret(energy, np.random.default_rng(5).poisson(ground + c).astype(float))
+        for c in (early + late, late)
+    )
+    assert [e.label for e in both.edges] == [e.label for e in one.edges] == ["O K"]
+    doubt = [float(f.axis.sigma(np.array([535.0]))[0]) for f in (both, one)]
+    assert doubt[1] > 2 * doubt[0]
+    # the single maximum stands 10 eV late: within 2.5 of the stated standard deviations
+    assert abs(float(one.axis(np.array([535.0]))[0]) - 535.0) < 2.5 * doubt[1]

@@ -10,6 +10,7 @@ from matterscope.core.errors import ConfigError
 from matterscope.core.schema import measurement
 from matterscope.io import write
 from matterscope.spectra.measured.comparison import broadened
+from matterscope.spectra.simulators.broadening import lorentzian_broaden, seah_dench_half_width
 
 ENERGY = np.arange(7000.0, 7400.0, 0.25)
 
@@ -53,6 +54,42 @@ def test_shift_and_width_of_a_sharper_spectrum_come_back():
     assert found["lorentzian_width"].value == pytest.approx(1.2, abs=0.25)
     assert found["gaussian_width"].value == pytest.approx(0.7, abs=0.25)
     assert found["pearson_r"].value > 0.999
+
+
+def _theory(**shape):
+    """A simulation as engines give it: begins 6 eV before its edge, ends 55 eV above it."""
+    whole = _spectrum("theory", **shape)
+    part = whole.isel(energy=(ENERGY > 7112.0) & (ENERGY < 7173.0))
+    part.attrs |= {"simulated": "true"}
+    return part
+
+
+def test_the_photoelectrons_width_is_fitted_of_a_simulation_and_of_nothing_else():
+    fine = np.arange(7000.0, 7400.0, 0.25)
+    half = seah_dench_half_width(fine, 7118.0, 0.0, amplitude=3.0)
+    measured = _spectrum("measured")
+    measured["mu"].values[:] = lorentzian_broaden(fine, _mu(), half)
+    found = spectra.compare(measured, _theory())
+    assert found["photoelectron_width"].value == pytest.approx(6.0, abs=1.5)
+    assert found["pearson_r"].value > 0.999
+    assert "photoelectron_width" not in spectra.compare(measured, _spectrum("other")).quantities
+
+
+@pytest.mark.parametrize("origin", [0.0, -7110.0, 20.0])
+def test_a_simulation_is_laid_on_its_edge_wherever_its_axis_begins(origin):
+    theory = _theory()
+    moved = theory.assign_coords(energy=("energy", theory.energy.values + origin, {"units": "eV"}))
+    found = spectra.compare(_spectrum("measured", gaussian=1.0, noise=0.002), moved)
+    assert found["energy_shift"].value == pytest.approx(-origin, abs=0.3)
+    assert found["pearson_r"].value > 0.995
+    assert not found.flagged("large_shift")
+    assert not found.flagged("no_edge")
+
+
+def test_intervals_of_widths_do_not_reach_below_zero():
+    found = spectra.compare(_spectrum("measured", gaussian=0.3, noise=0.02), _spectrum("theory"))
+    for name in ("gaussian_width", "lorentzian_width"):
+        assert all(i.low >= 0 for i in found[name].intervals)
 
 
 def test_another_species_is_not_called_a_match():

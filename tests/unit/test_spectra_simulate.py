@@ -42,6 +42,16 @@ def test_what_is_written_reads_back_as_a_measurement(nickel_oxide: Path, tmp_pat
     assert back.attrs["element"] == "Ni"
 
 
+def test_single_absorbers_are_kept_apart_from_their_average(tmp_path: Path) -> None:
+    path, atoms = tmp_path / "two.cif", bulk("NiO", "rocksalt", 4.18, cubic=True)
+    atoms.positions[0] += [0.1, 0, 0]
+    ase_write(path, atoms)
+    found = spectra.simulate(path, edge="Ni:L23", artifacts=tmp_path)
+    assert len(read(tmp_path / "Ni_L23.h5", kind="spectrum")) == 1
+    sites = read(tmp_path / "Ni_L23_sites.h5", kind="spectrum")
+    assert len(sites) == len(found.tables["sites"]) > 1
+
+
 def test_an_ion_needs_no_structure() -> None:
     found = spectra.simulate(engine="multiplet", ion="Ni2+", ten_dq=1.1)
     assert found.flagged("ionic-model")

@@ -92,7 +92,8 @@ def shape_of(spectrum: xr.Dataset, given: Input, method: str = "auto") -> Shape:
         )
     seen = examine(spectrum, method)
     label = str(spectrum.attrs.get("label") or ref.selector or given.source.rsplit("/", 1)[-1])
-    if seen.normalised is not None and np.isfinite(seen.normalised.mu).all():
+    usable = seen.normalised is not None and "no_edge" not in seen.codes
+    if usable and seen.normalised is not None and np.isfinite(seen.normalised.mu).all():
         position = seen.position if np.isfinite(seen.position) else seen.normalised.e0
         shape = seen.normalised
         theory = is_simulated(spectrum)

@@ -142,7 +142,8 @@ def search_sites(inputs: list[Input], folder: Path, top: int) -> Estimate:
     _likeness(estimate, float(r[order[0]]))
     axis = WINDOWS[window]
     layers = [
-        line(axis, rows[i], str(known.materials[i]), f"series{k}") for k, i in enumerate(chosen[:3])
+        line(axis, rows[i], str(known.materials[i]), f"series{k + 1}")
+        for k, i in enumerate(chosen[:3])
     ]
     layers.append(line(axis, shape, "this spectrum", "data"))
     panel = Panel(tuple(layers), "energy from E½ (eV)", "normalised absorption")
@@ -187,7 +188,7 @@ def _picture(
     for block, values in sorted(blocks.items()):
         grid = block_grid(block)
         layers = [
-            line(grid, known[block][i], f"structure {int(table['index'][k])}", f"series{k}")
+            line(grid, known[block][i], f"structure {int(table['index'][k])}", f"series{k + 1}")
             for k, i in enumerate(order[:3])
         ]
         layers.append(line(grid, values, "this spectrum", "data"))

@@ -298,4 +298,11 @@ def _parse(estimate: Estimate, path: Path, selector: str, call: Call) -> None:
         "axis": spectrum.attrs.get("axis_note", ""),
     }
     panel = Panel((line(spectrum.energy.values, spectrum.mu.values),), "energy (eV)", "µ")
-    estimate.pictures.append(Picture("spectrum", path.name, (panel,), "As the code wrote it."))
+    estimate.pictures.append(
+        Picture(
+            "spectrum",
+            path.name,
+            (panel,),
+            ("As the code wrote it. " + str(spectrum.attrs.get("axis_note", ""))).strip(),
+        )
+    )
