@@ -24,10 +24,10 @@ from matterscope.spectra.learned.references import Reference, named_edge, read_r
 from matterscope.spectra.loss.edge_cutting import cut_edges
 from matterscope.spectra.loss.loss_reduction import is_energy_loss
 from matterscope.spectra.measured.alignment import WINDOWS
+from matterscope.spectra.measured.naming import candidates
 from matterscope.spectra.measured.quality import (
     SEVERE,
     Examined,
-    candidates,
     examine_all,
     is_simulated,
     verdict_of,
