@@ -18,6 +18,7 @@ from matterscope.spectra.fusion.family import answer_fusion, fuse_blocks, stream
 from matterscope.spectra.fusion.fusing import coverage_table, load_fusion
 from matterscope.spectra.fusion.intensities import noisy_ratios
 from matterscope.spectra.fusion.kernels import choose, fit_basis, held_out, posterior
+from matterscope.spectra.fusion.scoring import answer_rows, match
 from matterscope.spectra.fusion.streams import K_NEAR, block_grid, rise, stream_blocks
 from matterscope.spectra.fusion.training import (
     SUBSETS,
@@ -323,3 +324,21 @@ def test_labels_that_the_edges_leave_open_are_named(
     # the toy's K edges move with lithium and know nothing of the metals
     assert "cobalt content" in note.message
     assert "lithium content" not in note.message
+
+
+def test_structures_of_the_training_set_are_known_again_and_answered_as_left_out(
+    toy: SpectralSet, model: FusionModel
+) -> None:
+    both = match(model, toy)
+    assert (both.row == np.arange(COUNT)).all()
+    fresh = match(model, toy_set(seed=5, count=12))
+    assert (fresh.row == -1).all()
+    own, new = (answer_rows(model, asked, STREAMS) for asked in (both, fresh))
+    column = TARGETS.index("lithium_content")
+    ready = model.prepared[tuple(sorted(blocks_in(STREAMS)))]
+    np.testing.assert_array_equal(own.mean[:, column], ready.mean[:COUNT, column])
+    # lithium moves every K edge of the toy: its spread is 0.29
+    assert np.abs(new.mean - fresh.targets)[:, column].mean() < 0.1
+    # nine in ten of the training rows by construction
+    inside = np.abs(own.mean - both.targets)[:, column] <= own.half[:, column]
+    assert inside.mean() > 0.8

@@ -12,7 +12,13 @@ from matterscope.spectra.learned.instruments import (
     observe,
     realigned,
 )
-from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
+from matterscope.spectra.measured.alignment import (
+    AROUND,
+    WINDOWS,
+    aligned_shape,
+    half_step,
+    steady_origin,
+)
 
 ENERGY = 8960.0 + np.arange(0.0, 200.0, 0.25)
 NOTHING = Instrument(
@@ -54,13 +60,27 @@ def test_an_instrument_that_does_nothing_gives_the_aligned_shape(
         np.testing.assert_allclose(row, aligned_shape(ENERGY, edge(width), window)[0], atol=5e-3)
 
 
-def test_every_view_crosses_half_its_level_at_zero(fine: np.ndarray) -> None:
-    seen = observe(np.repeat(fine, 40, axis=0), np.random.default_rng(1), "wide", changed(slope=0.06, step=0.05))  # fmt: skip
-    grid = WINDOWS["wide"]
-    level = np.median(seen[:, grid >= 100], axis=1)
-    at_edge = seen[:, np.flatnonzero(grid == 0)[0]]
-    # the level is taken at 100–135 eV, the window ends at 120: slope 0.06 per 50 eV over 7 eV, halved
-    np.testing.assert_allclose(at_edge, 0.5 * level, atol=0.006)
+def test_every_smoothed_view_crosses_half_its_level_at_zero(
+    fine: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(WINDOWS, "around", AROUND)
+    many, how = np.repeat(fine, 40, axis=0), changed(slope=0.06, step=0.05)
+    near, wide = (observe(many, np.random.default_rng(1), w, how) for w in ("around", "wide"))
+    level = np.median(wide[:, WINDOWS["wide"] >= 100], axis=1)
+    # the level is taken at 100–135 eV, the window ends at 120: slope 0.06 per 50 eV over 7 eV, halved, is
+    # 0.006 of a step; the smoothed edge rises by 0.08 of a step per eV
+    np.testing.assert_allclose(steady_origin(near, 0.5 * level), 0.0, atol=0.006 / 0.08 + 0.03)
+
+
+def test_a_peak_about_half_a_step_high_moves_the_half_step_but_not_the_origin() -> None:
+    energy = np.arange(8950.0, 9150.0, 0.25)
+    step = 0.5 + np.arctan((energy - 8992.0) / 1.5) / np.pi
+    peak = np.exp(-(((energy - 8984.0) / 1.5) ** 2))
+    lower, higher = (step + height * peak for height in (0.40, 0.55))
+    jump = half_step(energy, lower, 1.0) - half_step(energy, higher, 1.0)
+    assert jump > 6.0
+    origins = [aligned_shape(energy, mu, "narrow")[1] for mu in (lower, higher)]
+    assert abs(origins[0] - origins[1]) < 0.6
 
 
 def test_a_wider_core_hole_lowers_the_white_line_and_a_narrower_one_raises_it(

@@ -19,6 +19,10 @@ MOST = 12_000
 """Rows that are solved for at once (memory and time grow with their square and cube); more are drawn from."""
 
 
+BLOCK = 256
+"""Rows of a kernel that are computed at once."""
+
+
 @dataclass(frozen=True)
 class KernelRidge:
     """A trained machine.
@@ -45,8 +49,13 @@ class KernelRidge:
 
     def predict(self, features: NDArray[np.floating]) -> Floats:
         """Return the targets (q, t) for features (q, m)."""
-        apart = distances(self.scores(features), self.anchors, len(self.centre))
-        return np.asarray((kernel(apart) @ self.weights).astype(float) + self.offset)
+        scores = self.scores(features)
+        found = [
+            kernel(distances(scores[at : at + BLOCK], self.anchors, len(self.centre)))
+            @ self.weights
+            for at in range(0, len(scores), BLOCK)
+        ]
+        return np.asarray(np.concatenate(found).astype(float) + self.offset)
 
     def scores(self, features: NDArray[np.floating]) -> Singles:
         """Return the principal components (q, r) of features (q, m)."""
@@ -70,8 +79,25 @@ _FIELDS = ("centre", "spread", "axes", "anchors", "offset", "weights")
 
 def distances(left: Singles, right: Singles, features: int) -> Singles:
     """Return r (a, b) between scores, r² = |x − y|²/m."""
-    square = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
-    return np.asarray(np.sqrt(np.maximum(square, 0.0) / np.float32(features)))
+    square = left @ (np.float32(-2.0) * right.T)
+    square += (left**2).sum(axis=1)[:, None]
+    square += (right**2).sum(axis=1)
+    np.maximum(square, 0.0, out=square)
+    square /= np.float32(features)
+    return np.asarray(np.sqrt(square, out=square))
+
+
+def lower_gram(anchors: Singles, features: int) -> Singles:
+    """Return the kernel between anchors (a, a), its lower triangle only: all that Cholesky reads.
+
+    In blocks that stay in the cache: four times as fast as the whole matrix at once.
+    """
+    count = len(anchors)
+    gram = np.zeros((count, count), dtype=np.float32)
+    for at in range(0, count, BLOCK):
+        end = min(at + BLOCK, count)
+        gram[at:end, :end] = kernel(distances(anchors[at:end], anchors[:end], features))
+    return gram
 
 
 def kernel(apart: Singles) -> Singles:
@@ -85,7 +111,13 @@ def kernel(apart: Singles) -> Singles:
     1.0
     """
     scaled = np.float32(np.sqrt(3.0)) * apart
-    return np.asarray(0.5 * (np.exp(-apart) + (1 + scaled) * np.exp(-scaled)))
+    smooth = np.exp(-scaled)
+    scaled += 1
+    smooth *= scaled
+    np.negative(apart, out=scaled)
+    smooth += np.exp(scaled, out=scaled)
+    smooth *= np.float32(0.5)
+    return np.asarray(smooth)
 
 
 def train_kernel_ridge(
@@ -119,7 +151,7 @@ def train_kernel_ridge(
         target = (1 - share) * target + share * target[other]
     # what is stored in half precision is what the weights are solved for
     anchors = anchors.astype(np.float16).astype(np.float32)
-    gram = kernel(distances(anchors, anchors, len(centre)))
+    gram = lower_gram(anchors, len(centre))
     gram[np.diag_indices_from(gram)] = 1 + np.asarray(noise, dtype=np.float32)[rows]
     weights = np.asarray(cho_solve(cho_factor(gram, lower=True, overwrite_a=True), target))
     return KernelRidge(centre, spread, axes, anchors, mean, weights)

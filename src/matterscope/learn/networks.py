@@ -136,7 +136,8 @@ def train_network(
     features : array of shape (n, p)
         Raw features; they are centred and scaled here.
     targets : dict
-        Head name → labels (n,): integers with −1 for unknown, or floats with NaN for unknown.
+        Head name → labels (n,): integers with −1 for unknown, or floats with NaN for unknown; classes may
+        be given as probabilities (n, k) too, zeros for unknown.
     heads : sequence of Head
         What is learned; the losses add with their weights.
     recipe : Recipe
@@ -180,9 +181,7 @@ def _encode(
     for head in heads:
         values = np.asarray(targets[head.name])
         if head.classes:
-            hot = np.zeros((len(values), head.classes), dtype=np.float32)
-            known = np.flatnonzero(values >= 0)
-            hot[known, values[known].astype(int)] = 1.0
+            hot = values.astype(np.float32) if values.ndim == 2 else _one_hot(values, head.classes)
             counts = np.maximum(hot.sum(axis=0), 1.0)
             weights = (counts.mean() / counts) ** head.balance
             coded[head.name] = hot * (weights / (weights @ counts / counts.sum())).astype(
@@ -193,6 +192,13 @@ def _encode(
             scale[head.name] = (mean, width)
             coded[head.name] = ((values - mean) / width).astype(np.float32)
     return coded, scale
+
+
+def _one_hot(labels: NDArray[Any], classes: int) -> Singles:
+    hot = np.zeros((len(labels), classes), dtype=np.float32)
+    known = np.flatnonzero(labels >= 0)
+    hot[known, labels[known].astype(int)] = 1.0
+    return hot
 
 
 class _Training:
@@ -209,11 +215,28 @@ class _Training:
         sizes = [inputs, *recipe.hidden, sum(h.width for h in heads)]
         bound = [1 / np.sqrt(a) for a in sizes[:-1]]
         pairs = list(zip(sizes[:-1], sizes[1:], bound, strict=True))
-        self.weights = [rng.uniform(-s, s, (a, b)).astype(np.float32) for a, b, s in pairs]
-        self.biases = [rng.uniform(-s, s, b).astype(np.float32) for _, b, s in pairs]
-        self.heads, self.recipe, self.rng, self.targets = heads, recipe, rng, targets
-        self.first = [np.zeros_like(p) for p in (*self.weights, *self.biases)]
-        self.second = [np.zeros_like(p) for p in (*self.weights, *self.biases)]
+        drawn = [rng.uniform(-s, s, (a, b)).astype(np.float32) for a, b, s in pairs]
+        drawn += [rng.uniform(-s, s, b).astype(np.float32) for _, b, s in pairs]
+        # one flat vector, of which weights and biases are views: one update instead of one per layer
+        self.values = np.concatenate([p.ravel() for p in drawn])
+        self.grad = np.zeros_like(self.values)
+        self.weights, self.biases = _views(self.values, drawn, len(pairs))
+        self.dw, self.db = _views(self.grad, drawn, len(pairs))
+        self.heads, self.recipe, self.rng = heads, recipe, rng
+        self.targets = {h.name: targets[h.name] for h in heads if h.classes}
+        self.at, place = {}, 0
+        for head in heads:
+            self.at[head.name] = slice(place, place + head.width)
+            place += head.width
+        numbers = [h for h in heads if not h.classes]
+        self.columns = np.array([self.at[h.name].start for h in numbers], dtype=np.int64)
+        wanted = [targets[h.name] for h in numbers]
+        given = np.stack(wanted, axis=1) if wanted else np.zeros((0, 0), dtype=np.float32)
+        self.known = np.isfinite(given).astype(np.float32)
+        self.numbers = np.nan_to_num(given).astype(np.float32)
+        self.shares = np.array([h.weight for h in numbers], dtype=np.float32)
+        self.first, self.second = np.zeros_like(self.values), np.zeros_like(self.values)
+        self.scratch = np.zeros_like(self.values)
         self.count = 0
 
     def step(self, x: Singles, rows: NDArray[np.int64], rate: float) -> None:
@@ -228,7 +251,8 @@ class _Training:
             parts = [(share, rows), (1 - share, rows[other])]
         inputs, slopes, out = self._forward(x)
         grad = sum(share * self._loss_gradient(out, which) for share, which in parts)
-        self._update(*self._backward(np.asarray(grad, dtype=np.float32), inputs, slopes), rate)
+        self._backward(np.asarray(grad, dtype=np.float32), inputs, slopes)
+        self._update(rate)
 
     def _forward(self, x: Singles) -> tuple[list[Singles], list[Singles], Singles]:
         inputs, slopes = [x], []
@@ -242,41 +266,51 @@ class _Training:
         return inputs, slopes, inputs[-1] @ self.weights[-1] + self.biases[-1]
 
     def _loss_gradient(self, out: Singles, rows: NDArray[np.int64]) -> Singles:
-        grad, at = np.zeros_like(out), 0
+        grad = np.zeros_like(out)
+        smooth = self.recipe.smoothing
         for head in self.heads:
-            part = out[:, at : at + head.width]
+            if not head.classes:
+                continue
+            own = self.at[head.name]
             target = self.targets[head.name][rows]
-            if head.classes:
-                weight = target.sum(axis=1, keepdims=True)
-                smooth = self.recipe.smoothing
-                goal = (1 - smooth) * (target > 0) + smooth / head.classes
-                slope = weight * (_softmax(part) - goal)
-                known = max(float((weight > 0).sum()), 1.0)
-            else:
-                miss = part[:, 0] - target
-                known = max(float(np.isfinite(miss).sum()), 1.0)
-                slope = np.nan_to_num(np.clip(miss / self.recipe.huber, -1, 1))[:, None]
-            grad[:, at : at + head.width] = head.weight * slope / known
-            at += head.width
+            weight = target.sum(axis=1, keepdims=True)
+            shares = target / np.maximum(weight, np.float32(1e-9))
+            goal = (1 - smooth) * shares + smooth / head.classes
+            slope = weight * (_softmax(out[:, own]) - goal)
+            known = max(float((weight > 0).sum()), 1.0)
+            grad[:, own] = (head.weight / known) * slope
+        if self.columns.size:
+            known_ones = self.known[rows]
+            miss = (out[:, self.columns] - self.numbers[rows]) / np.float32(self.recipe.huber)
+            slope = np.clip(miss, -1, 1) * known_ones
+            grad[:, self.columns] = slope * (self.shares / np.maximum(known_ones.sum(axis=0), 1.0))
         return grad
 
-    def _backward(
-        self, grad: Singles, inputs: list[Singles], slopes: list[Singles]
-    ) -> tuple[list[Singles], list[Singles]]:
-        dw: list[Singles] = [np.empty(0, np.float32)] * len(self.weights)
-        db: list[Singles] = [np.empty(0, np.float32)] * len(self.weights)
+    def _backward(self, grad: Singles, inputs: list[Singles], slopes: list[Singles]) -> None:
         for k in range(len(self.weights) - 1, -1, -1):
-            dw[k], db[k] = inputs[k].T @ grad, grad.sum(axis=0)
+            np.matmul(inputs[k].T, grad, out=self.dw[k])
+            np.sum(grad, axis=0, out=self.db[k])
             if k:
                 grad = (grad @ self.weights[k].T) * slopes[k - 1]
-        return dw, db
 
-    def _update(self, dw: list[Singles], db: list[Singles], rate: float) -> None:
+    def _update(self, rate: float) -> None:
         self.count += 1
         c1, c2 = 1 - 0.9**self.count, 1 - 0.999**self.count
-        values = (*self.weights, *self.biases)
-        for p, g, m, v in zip(values, (*dw, *db), self.first, self.second, strict=True):
-            np.add(0.9 * m, 0.1 * g, out=m)
-            np.add(0.999 * v, 0.001 * g * g, out=v)
-            step = np.float32(rate / c1) * m / (np.sqrt(v / np.float32(c2)) + np.float32(1e-8))
-            np.subtract(p * np.float32(1 - rate * self.recipe.decay), step, out=p)
+        first, second, scratch = self.first, self.second, self.scratch
+        first *= np.float32(0.9)
+        first += np.multiply(self.grad, np.float32(0.1), out=scratch)
+        second *= np.float32(0.999)
+        np.square(self.grad, out=scratch)
+        second += np.multiply(scratch, np.float32(0.001), out=scratch)
+        np.sqrt(np.divide(second, np.float32(c2), out=scratch), out=scratch)
+        scratch += np.float32(1e-8)
+        np.divide(first, scratch, out=scratch)
+        self.values *= np.float32(1 - rate * self.recipe.decay)
+        self.values -= np.multiply(scratch, np.float32(rate / c1), out=scratch)
+
+
+def _views(flat: Singles, like: list[Singles], layers: int) -> tuple[list[Singles], list[Singles]]:
+    """Return views of a flat vector, shaped like weights and then biases."""
+    ends = np.cumsum([p.size for p in like])
+    found = [flat[e - p.size : e].reshape(p.shape) for e, p in zip(ends, like, strict=True)]
+    return found[:layers], found[layers:]

@@ -281,7 +281,7 @@ def ablation(
         stacked = np.array([found[s] for s in single])
         found["late"] = (weights[:, None] * stacked).sum(axis=0) / weights.sum(axis=0)
     volume = data.labels["volume"].to_numpy(dtype=float)[kept]
-    found["volume"] = _line(volume, targets, parts)
+    found["volume"] = line_through(volume, targets, parts)
     if "all" in found and ratios is not None:
         name = f"metal ratios ±{RATIO_ERROR:.0%}"
         both = corrected(found["all"], widths["all"], targets, ratios)
@@ -319,7 +319,8 @@ def _ratios_alone(targets: Floats, parts: Sequence[Any], rng: np.random.Generato
     return out
 
 
-def _line(volume: Floats, targets: Floats, parts: Sequence[Any]) -> Floats:
+def line_through(volume: Floats, targets: Floats, parts: Sequence[Any]) -> Floats:
+    """Return held-out predictions (n, t) of a parabola in the cell volume (n,) alone: the control."""
     matrix = np.stack([np.ones_like(volume), volume, volume**2], axis=1)
     out = np.empty(targets.shape)
     for train, test in parts:

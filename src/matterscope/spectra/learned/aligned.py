@@ -17,7 +17,7 @@ from matterscope.learn.persist import Arrays, nested, prefixed
 from matterscope.physics.curves import gaussian_smooth
 from matterscope.spectra.learned.experts import Experts
 from matterscope.spectra.learned.instruments import Instrument, fine_shapes, observe
-from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
+from matterscope.spectra.measured.alignment import REFERENCE_TAIL, WINDOWS, aligned_shape
 from matterscope.spectra.sets.trainingsets import COORDINATIONS
 
 if TYPE_CHECKING:
@@ -187,9 +187,11 @@ def answer(seen: Examined, model: WindowModel, call: Call, instrument: Instrumen
     if instrument is not None:
         near = energy >= seen.position - 30.0
         fine = fine_shapes(energy[None, near], mu[None, near])
+        short = energy[-1] < seen.position + REFERENCE_TAIL[0] + 10.0
         draws = observe(
-            np.repeat(fine, DRAWS, axis=0), call.rng("instrument"), model.window, instrument
-        )
+            np.repeat(fine, DRAWS, axis=0), call.rng("instrument"), model.window, instrument,
+            level=1.0 if short else None,
+        )  # fmt: skip
         rows = np.concatenate([rows, draws])
         broad = [
             aligned_shape(energy, gaussian_smooth(energy, mu, w), model.window, seen.position)[0]

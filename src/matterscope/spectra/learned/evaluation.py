@@ -1,11 +1,12 @@
 """Evaluation: a stored model on a set of spectra with structures that it was not trained on.
 
-In: a model file (or shipped name) and a folder like that of `train`. Out: scores with intervals from drawing
+In: a model file (or shipped name) and a folder like that of `train` (or of `build`, for fusion models). Out: scores with intervals from drawing
 materials, coverage by coordination, refusals, and the controls: mean predictor, shuffled labels.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from matterscope.core.errors import ConfigError, ModelError
 from matterscope.core.estimates import Estimate, Interval, Quantity
 from matterscope.core.pictures import Panel, Picture, bars, mark
 from matterscope.learn.calibration import macro_f1, mean_absolute_error
+from matterscope.spectra.fusion.scoring import evaluate_fusion
 from matterscope.spectra.learned.aligned import WindowModel
 from matterscope.spectra.learned.cards import wrapped
 from matterscope.spectra.learned.held_out import Held, bootstrap, predict_held, score
 from matterscope.spectra.learned.inference import windows_of
-from matterscope.spectra.learned.models import choose
+from matterscope.spectra.learned.models import Model, choose
 from matterscope.spectra.learned.scorecards import REFERENCES, parity
 from matterscope.spectra.learned.training import distorted, groups_of
 from matterscope.spectra.sets.trainingsets import COORDINATIONS, TrainingSet, load_set
@@ -42,13 +44,13 @@ def evaluate_model(inputs: list[Input], settings: EvaluateSettings, call: Call) 
 
 def _evaluate(given: Input, settings: EvaluateSettings, call: Call) -> Estimate:
     assert given.path is not None
+    if (given.path / "structures").is_dir():  # a folder of `spectra build`
+        model = choose("Ni", "K", settings.model)
+        _must_be(model, "fusion", given.path)
+        return evaluate_fusion(given, model, settings, call)
     training = load_set(given.path)
     model = choose(training.element, training.edge, settings.model)
-    if model.family != "aligned":
-        raise ModelError(
-            "only models on aligned shapes are scored here", got=model.family,
-            hint="spectra card shows the left-out scores of a fusion model; spectra fuse makes them",
-        )  # fmt: skip
+    _must_be(model, "aligned", given.path)
     windows = windows_of(model)
     window = settings.window if settings.window in windows else next(iter(windows))
     estimate = Estimate("spectra evaluate", given.ref)
@@ -70,6 +72,18 @@ def _evaluate(given: Input, settings: EvaluateSettings, call: Call) -> Estimate:
         )
     _score(estimate, training, windows[window], settings, call)
     return estimate
+
+
+def _must_be(model: Model, family: str, folder: Path) -> None:
+    if model.family != family:
+        kinds = {
+            "aligned": "spectra.npz and structures.extxyz.gz, for models of `train`",
+            "fusion": "a folder of `spectra build`, for models of `fuse`",
+        }
+        raise ModelError(
+            f"the model '{model.name}' cannot be scored on this folder", where=str(folder),
+            got=kinds[family], expected=kinds[model.family],
+        )  # fmt: skip
 
 
 def _score(

@@ -16,6 +16,7 @@ from matterscope.learn.ensembles import Ensemble
 from matterscope.learn.kernelridge import KernelRidge, train_kernel_ridge
 from matterscope.learn.networks import Network
 from matterscope.learn.persist import Arrays, nested, prefixed
+from matterscope.spectra.measured.alignment import STEADY
 from matterscope.spectra.sets.trainingsets import COORDINATIONS
 
 Floats = NDArray[np.float64]
@@ -40,24 +41,26 @@ FLAT = (20.0, 115.0)
 
 
 def levelled(shapes: NDArray[Any], grid: Floats) -> NDArray[np.float32]:
-    """Return shapes (n, m) divided by a line through their post-edge and aligned anew.
+    """Return shapes (n, m) divided by a line through their post-edge and aligned anew, as steadily as before.
 
     Gain and slope of the normalisation drop out, and with them what theory alone knows: its level far
     above the edge. Machines on both descriptions err differently.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     rows = np.asarray(shapes, dtype=np.float32)
     far = (grid >= FLAT[0]) & (grid <= FLAT[1])
     design = np.column_stack([np.ones(grid.size), grid / 50.0]).astype(np.float32)
     fit = np.linalg.lstsq(design[far], rows[:, far].T, rcond=None)[0]
     flat = rows / np.maximum(design @ fit, 0.2).T
-    near = np.flatnonzero((grid >= -4.0) & (grid <= 6.0))
-    above = flat[:, near] >= 0.5
-    first = near[np.maximum(above.argmax(axis=1), 1)]
+    even = np.arange(grid[0], 30.0 + 1e-9, np.diff(grid).min())
+    near = flat[:, : even.size]
+    seen = gaussian_filter1d(near, STEADY / (even[1] - even[0]), axis=1, mode="nearest")
+    first = np.maximum((seen >= 0.5).argmax(axis=1), 1)
     own = np.arange(len(flat))
-    low, high = flat[own, first - 1], flat[own, first]
+    low, high = seen[own, first - 1], seen[own, first]
     share = np.clip((0.5 - low) / np.where(np.abs(high - low) < 1e-6, 1e-6, high - low), 0.0, 1.0)
-    shift = grid[first - 1] + share * (grid[first] - grid[first - 1])
-    shift = np.where(above.any(axis=1), shift, 0.0)
+    shift = even[first - 1] + share * (even[1] - even[0])
     moved = [np.interp(grid + s, grid, row) for s, row in zip(shift, flat, strict=True)]
     return np.asarray(moved, dtype=np.float32)
 
@@ -204,13 +207,13 @@ def train_machines(
 
 
 def _goal(targets: dict[str, NDArray[Any]], own: Ints) -> Floats:
-    """Return classes, bond, states and edge of the rows, side by side."""
+    """Return blurred classes, bond, states and edge of the rows, side by side."""
     known = targets["valence"][own]
     states = np.eye(STATES)[np.maximum(known, 0)]
     states[known < 0] = states[known >= 0].mean(axis=0) if (known >= 0).any() else 1 / STATES
     return np.column_stack(
         [
-            np.eye(CLASSES)[targets["coordination"][own]],
+            targets["shares"][own],
             targets["bond"][own],
             states,
             targets["edge"][own],

@@ -358,14 +358,14 @@ def _flag_edge(estimate: Estimate, seen: Examined, found: Answer, model: WindowM
         estimate.flag("not_oxide_like", message, "check the composition before the answer is used")
     miss = edge_miss(seen, found, model, offset)
     if abs(miss) > model.calibration.edge_tolerance:
-        message = f"E½ is {miss:+.1f} eV from where an oxygen shell of this shape stands (± {model.calibration.edge_tolerance:.1f} eV): the axis, or the sample, is not what it seems."
+        message = f"The edge is {miss:+.1f} eV from where an oxygen shell of this shape stands (± {model.calibration.edge_tolerance:.1f} eV): the axis, or the sample, is not what it seems."
         estimate.flag(
             "axis_disagrees", message, "measure a foil on the same axis and give it as --reference"
         )
 
 
 def edge_miss(seen: Examined, found: Answer, model: WindowModel, offset: float = 0.0) -> float:
-    """Return how far (eV) E½ stands from where its shape puts it on a measured axis; NaN where unknown.
+    """Return how far (eV) the edge stands from where its shape puts it on a measured axis; NaN where unknown.
 
     `offset` is what the axis is known to read too high. Computed axes mean nothing, so simulated
     spectra have no miss.
@@ -373,7 +373,7 @@ def edge_miss(seen: Examined, found: Answer, model: WindowModel, offset: float =
     if is_simulated(seen.dataset):
         return float("nan")
     expected = found.edge + model.calibration.edge_anchor
-    return float(seen.position - seen.table - offset - expected)
+    return float(found.position - seen.table - offset - expected)
 
 
 def _axis_offset(estimate: Estimate) -> float:

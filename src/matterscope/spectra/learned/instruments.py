@@ -2,7 +2,7 @@
 
 In: spectra on one fine grid around their edges. Out: aligned shapes seen through random resolution,
 core-hole width, background slope, edge step, self-absorption, noise and the shake-down of open shells.
-Every distortion acts before E½ is found, so what it does to the alignment is part of it.
+Every distortion acts before the edge is found, so what it does to the alignment is part of it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.spectra.measured.alignment import REFERENCE_TAIL, WINDOWS, aligned_shape
+from matterscope.spectra.measured.alignment import (
+    AROUND,
+    REFERENCE_TAIL,
+    STEP,
+    WINDOWS,
+    half_step_and_level,
+    steady_origin,
+)
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-STEP = 0.25
-FINE = np.arange(-25.0, 150.0 + 1e-9, STEP)
+FINE = np.arange(AROUND[0], 150.0 + 1e-9, STEP)
 """eV from E½ of the computed spectrum: room for shifts of the edge and for the tails of widths."""
 CORRELATION = 0.5
 """eV between points whose noise is independent: the spacing of a usual near-edge scan."""
@@ -54,7 +60,7 @@ class Instrument:
     pre_edge : float
         Largest level that theory leaves below the edge and a subtracted pre-edge does not.
     alignment : float, eV
-        Standard deviation of the error of E½ that remains.
+        Standard deviation of the error of alignment that remains.
     """
 
     gaussian: float = 1.2
@@ -74,7 +80,7 @@ def fine_shapes(energy: Floats, mu: Floats) -> Singles:
     """Return every spectrum (n, p) on `FINE` around its own E½, ends held."""
     rows = np.empty((len(energy), FINE.size), dtype=np.float32)
     for i, (e, m) in enumerate(zip(energy, mu, strict=True)):
-        position = aligned_shape(e, m, "narrow")[1]
+        position = half_step_and_level(e, m)[0]
         rows[i] = np.interp(position + FINE, e, m)
     return rows
 
@@ -85,6 +91,7 @@ def observe(
     window: str,
     instrument: Instrument,
     open_shell: NDArray[np.bool_] | None = None,
+    level: float | None = None,
 ) -> Singles:
     """Return every shape through an instrument of its own, on a window.
 
@@ -99,6 +106,9 @@ def observe(
     open_shell : array of shape (n,), optional
         Absorbers whose d shell is open: for them μ' = (1 − w) μ(E) + w μ(E + Δ), the configuration that a
         ligand electron screens standing Δ lower (Chaboy et al., Phys. Rev. B 71, 134208 (2005)).
+
+    level : float, optional
+        Post-edge level, where the spectra were measured too short to show it.
 
     Returns
     -------
@@ -119,11 +129,11 @@ def observe(
     if instrument.noise:
         stride = int(CORRELATION / STEP)
         coarse = FINE[::stride]
-        level = rng.uniform(0, instrument.noise, (n, 1))
-        draws = level * rng.standard_normal((n, coarse.size))
+        loudness = rng.uniform(0, instrument.noise, (n, 1))
+        draws = loudness * rng.standard_normal((n, coarse.size))
         seen = seen + _between(draws, stride, FINE.size)
     error = instrument.alignment * rng.standard_normal(n)
-    return realigned(np.asarray(seen, dtype=np.float32), window, error)
+    return realigned(np.asarray(seen, dtype=np.float32), window, error, level)
 
 
 def _misjudged(fine: Singles, rng: np.random.Generator, instrument: Instrument) -> Singles:
@@ -180,20 +190,17 @@ def _resolved(fine: Singles, rng: np.random.Generator, instrument: Instrument) -
     return np.asarray(straight + turned, dtype=np.float32)
 
 
-def realigned(fine: Singles, window: str, error: Floats | float = 0.0) -> Singles:
-    """Return shapes on a window around the E½ that each row has now, plus an error (eV)."""
+def realigned(
+    fine: Singles, window: str, error: Floats | float = 0.0, level: float | None = None
+) -> Singles:
+    """Return shapes on a window around the origin that each row has now, plus an error (eV).
+
+    `level` is the post-edge level where the rows were measured too short to show it.
+    """
     low, high = REFERENCE_TAIL
     inside = (low <= FINE) & (high >= FINE)
-    level = 0.5 * np.median(fine[:, inside], axis=1)[:, None]
-    searched = np.flatnonzero((FINE >= -15.0) & (FINE <= 15.0))
-    above = fine[:, searched] >= level
-    # at least one step in, so that there is a point below
-    first = searched[np.maximum(above.argmax(axis=1), 1)]
-    rows = np.arange(len(fine))
-    low, high = fine[rows, first - 1], fine[rows, first]
-    share = (level[:, 0] - low) / np.where(np.abs(high - low) < 1e-9, 1e-9, high - low)
-    position = FINE[first - 1] + np.clip(share, 0.0, 1.0) * STEP
-    position = position + error
+    levels = np.median(fine[:, inside], axis=1) if level is None else np.full(len(fine), level)
+    position = steady_origin(fine[:, : AROUND.size], 0.5 * levels) + error
     at = (position[:, None] + WINDOWS[window] - FINE[0]) / STEP
     left = np.clip(at.astype(int), 0, FINE.size - 2)
     part = (at - left).astype(np.float32)

@@ -119,6 +119,7 @@ def train_unit(item: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
         return np.where(g.random((len(x), 1)) < plan.strength, picked, x).astype(np.float32)
 
     chosen = {head.name: targets[head.name][rows] for head in HEADS}
+    chosen["coordination"] = targets["shares"][rows]
     member = train_network(
         shapes[rows], chosen, HEADS, plan.recipe, rng, augment if plan.strength > 0 else None
     )
@@ -241,7 +242,7 @@ def distorted(training: TrainingSet, window: str, call: Call) -> dict[str, Float
 
 
 def all_targets(training: TrainingSet) -> Targets:
-    """Return the labels from the structures and ``edge``: E½ − table (eV) on the engine's own axis."""
+    """Return the labels from the structures and ``edge``: where the edge stands on the engine's own axis, less the table (eV)."""
     table = edge(training.element, training.edge).energy
     pairs = zip(training.energy, training.mu, strict=True)
     found = np.array([aligned_shape(e, m, "narrow")[1] for e, m in pairs])

@@ -20,7 +20,7 @@ from matterscope.core.files import sha256_of
 from matterscope.io.limits import declared
 from matterscope.physics.edges import edges_of
 from matterscope.spectra.measured.alignment import WINDOWS, aligned_shape
-from matterscope.spectra.sets.labels import CUTOFF, SiteLabels, site_labels
+from matterscope.spectra.sets.labels import CUTOFF, SHELL_RATIO, SiteLabels, site_labels
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,6 +30,8 @@ Floats = NDArray[np.float64]
 LIGAND = "O"
 """The first shell that the models speak about; sites with another one teach the refusal."""
 COORDINATIONS = (2, 3, 4, 5, 6)
+BLUR = 0.02
+"""Standard deviation of the ratio of distances at which the first shell ends, for blurred labels."""
 SHELL = 6
 """Distances to the nearest so many ligands are learned beside, as auxiliary targets."""
 
@@ -78,7 +80,10 @@ class TrainingSet:
         return np.asarray(self.oxygen & own)
 
     def targets(self) -> dict[str, NDArray[Any]]:
-        """Return the targets, −1 or NaN where a site has none."""
+        """Return the targets, −1, NaN or zeros where a site has none.
+
+        ``shares`` (n, 5) are the probabilities of the coordinations where the border of the shell is blurred.
+        """
         own = self.oxygen
         found = [s if s and o else None for s, o in zip(self.labels, own, strict=True)]
         result: dict[str, NDArray[Any]] = {
@@ -86,7 +91,8 @@ class TrainingSet:
             "bond": np.array([s.bond if s else np.nan for s in found]),
             "valence": np.array([s.valence - 1 if s and s.valence else -1 for s in found]),
             "shell": own.astype(int),
-        }
+            "shares": np.array([coordination_shares(s.distances) if s else np.zeros(5) for s in found]),
+        }  # fmt: skip
         near = np.full((len(found), SHELL), np.nan)
         for i, s in enumerate(found):
             if s:
@@ -94,6 +100,25 @@ class TrainingSet:
                 near[i] = CUTOFF
                 near[i, : len(ligands)] = ligands
         return result | {f"distance_{k + 1}": near[:, k] for k in range(SHELL)}
+
+
+def coordination_shares(distances: Floats) -> Floats:
+    """Return the probabilities (5,) of CN 2 … 6 when the border of the shell is uncertain by `BLUR`.
+
+    A fifth neighbour at 1.24 or 1.26 times the nearest distance is the same chemistry with another label.
+
+    Examples
+    --------
+    >>> coordination_shares(np.array([1.9, 1.9, 1.9, 1.9, 1.9 * 1.25])).round(2).tolist()
+    [0.0, 0.0, 0.5, 0.5, 0.0]
+    """
+    from scipy.special import ndtr
+
+    ratios = np.full(COORDINATIONS[-1], np.inf)
+    known = distances[: ratios.size] / distances[0]
+    ratios[: known.size] = known
+    least = ndtr((SHELL_RATIO - ratios[COORDINATIONS[0] :]) / BLUR)
+    return np.concatenate([[1.0], least]) - np.concatenate([least, [0.0]])
 
 
 def load_set(folder: Path) -> TrainingSet:
