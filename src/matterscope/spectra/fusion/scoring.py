@@ -46,6 +46,8 @@ LEVEL = 0.9
 SAME = 1e-3
 """Relative distance in score space below which a structure is one of the training set (single precision)."""
 DRAWS = 500
+LEAST = 20
+"""Structures below which shuffled labels, coverage and the choice of the headline mean nothing."""
 HEADLINES = {
     "lithium_mae": ("lithium_content", "mae"),
     "vacancy_auc": ("oxygen_vacancy", "auc"),
@@ -109,7 +111,7 @@ def evaluate_fusion(given: Input, model: Model, settings: EvaluateSettings, call
     for name, rows in parts.items():
         if rows.any():
             _tabulate(estimate, name, asked, answers, rows, call)
-    main = "new" if fresh.sum() >= max(20, (~fresh).sum()) else "left out in training"
+    main = "new" if fresh.sum() >= LEAST else "left out in training"
     main = main if parts[main].any() else "new"
     _summarise(estimate, main, asked, answers["all"], parts[main], call)
     refused = refused_blocks(fusion, asked)
@@ -181,11 +183,9 @@ def _scores(truth: Floats, found: Floats) -> dict[str, float]:
     result = {}
     for column, target in enumerate(TARGETS):
         own = truth[:, column]
-        if target in DEFECTS and len(set(own)) < 2:
-            result[f"{target}_auc"] = float("nan")
-            continue
-        if target not in DEFECTS and len(own) < 2:
-            result[f"{target}_mae"] = float(np.abs(own - found[:, column]).mean())
+        if np.ptp(own) == 0.0:  # nothing to rank, nothing to explain
+            if target not in DEFECTS:
+                result[f"{target}_mae"] = float(np.abs(own - found[:, column]).mean())
             continue
         result |= {f"{target}_{k}": v for k, v in score(own, found[:, column], target).items()}
     return result
@@ -205,11 +205,10 @@ def _tabulate(
         {"structures": name, "streams": s, **_scores(truth, a.mean[rows])}
         for s, a in answers.items()
     ]
-    order = call.rng("shuffle", name).permutation(len(truth))
-    table.append(
-        {"structures": name, "streams": "all, labels shuffled"}
-        | _scores(truth[order], answers["all"].mean[rows])
-    )
+    if len(truth) >= LEAST:
+        order = call.rng("shuffle", int(name == "new")).permutation(len(truth))
+        mixed = _scores(truth[order], answers["all"].mean[rows])
+        table.append({"structures": name, "streams": "all, labels shuffled"} | mixed)
     if len(set(asked.groups[rows])) >= 3:
         folds = grouped_folds(asked.groups[rows], min(6, len(set(asked.groups[rows]))))
         volume = line_through(asked.volume[rows], truth, folds)
@@ -245,7 +244,10 @@ def _summarise(
     own = table[(table["structures"] == name) & (table["streams"] == "all")].iloc[0]
     drawn = _drawn(asked, found, rows, call.rng("bootstrap"))
     for headline, (target, kind) in HEADLINES.items():
-        value, values = float(own[f"{target}_{kind}"]), drawn[f"{target}_{kind}"]
+        column = f"{target}_{kind}"
+        if column not in drawn or column not in own:
+            continue
+        value, values = float(own[column]), drawn[column]
         known = values[np.isfinite(values)]
         if np.isfinite(value) and known.size:
             low, high = np.quantile(known, [0.05, 0.95])
@@ -256,7 +258,7 @@ def _summarise(
     count = len(set(asked.groups[rows]))
     why = f"nominal {LEVEL:.0%}; mean over {len(CONTINUOUS)} targets of {int(rows.sum())} structures of {count} parents"
     estimate.quantities["coverage"] = Quantity(share, "1", reason=why)
-    if share < LEVEL - 0.05 and rows.sum() >= 20:
+    if share < LEVEL - 0.05 and rows.sum() >= LEAST:
         estimate.flag(
             "intervals_too_narrow",
             f"The 90 % intervals hold {share:.0%} of the labels: the set is unlike what the model was calibrated on.",
@@ -274,7 +276,8 @@ def _drawn(
     for _ in range(DRAWS):
         picked = np.concatenate([parents[k] for k in rng.integers(0, len(parents), len(parents))])
         scores.append(_scores(asked.targets[picked], found.mean[picked]))
-    return {k: np.array([s.get(k, np.nan) for s in scores]) for k in scores[0]}
+    names = {k for s in scores for k in s}
+    return {k: np.array([s.get(k, np.nan) for s in scores]) for k in names}
 
 
 def _parity(asked: Asked, found: Answers, rows: NDArray[np.bool_], name: str) -> Picture:
@@ -296,7 +299,7 @@ def _parity(asked: Asked, found: Answers, rows: NDArray[np.bool_], name: str) ->
 def _bars(table: pd.DataFrame, name: str) -> Picture:
     own = table[(table["structures"] == name) & ~table["streams"].str.contains("shuffled|volume")]
     rest = table[(table["structures"] == name) & (table["streams"] == "volume")]
-    place, names = np.arange(len(own)), [s.replace("_", " ") for s in own["streams"]]
+    place, names = np.arange(len(own)), [s.replace("_", " ").replace("L23", "L2,3") for s in own["streams"]]
     panels = []
     for number, (column, label) in enumerate(
         (

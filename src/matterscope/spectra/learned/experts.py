@@ -35,6 +35,9 @@ MIXING = 0.05
 """Largest share of another row in an anchor: no anchor is a spectrum of the training set."""
 
 
+SOFTENING = 0.2
+"""Power of the class shares that the probabilities of a coordination are divided by: the set is two thirds
+fourfold, a user's sample need not be. Answers are those for shares p^0.8, made to add up to 1."""
 MACHINES = ("machine", "gate", "level")
 FLAT = (20.0, 115.0)
 """eV from E½: where the line is fitted that `levelled` divides by."""
@@ -83,13 +86,22 @@ class Experts:
     """Answers whether the shell is oxygen."""
     level: KernelRidge | None = None
     """Like `machine`, on levelled shapes; windows that end near the edge have none."""
+    shares: Floats | None = None
+    """Of the coordinations in the training set, none 0."""
 
     def predict(self, rows: NDArray[Any]) -> dict[str, tuple[Floats, Floats]]:
         """Return per head (mean, disagreement) for shapes (n, m).
 
         Half of the distance between networks and machines joins the networks' own disagreement on the bond.
         """
-        rows = np.asarray(rows, dtype=np.float32)
+        found = self._together(np.asarray(rows, dtype=np.float32))
+        if self.shares is not None:
+            named, doubt = found["coordination"]
+            even = named / self.shares**SOFTENING
+            found["coordination"] = (even / even.sum(axis=1, keepdims=True), doubt)
+        return found
+
+    def _together(self, rows: NDArray[np.float32]) -> dict[str, tuple[Floats, Floats]]:
         found = self.ensemble.predict(rows)
         if self.gate is not None:
             shell = np.clip(self.gate.predict(rows)[:, 0], 0.0, 1.0)
@@ -122,6 +134,8 @@ class Experts:
             machine: KernelRidge | None = getattr(self, name)
             if machine is not None:
                 arrays |= prefixed(machine.as_arrays(), name)
+        if self.shares is not None:
+            arrays["shares"] = self.shares
         return arrays, [m.as_json() for m in self.ensemble.members]
 
     @classmethod
@@ -130,13 +144,22 @@ class Experts:
         members = tuple(
             Network.rebuild(nested(arrays, f"member{k}"), m) for k, m in enumerate(meta)
         )
-        return cls(Ensemble(members), grid, **machines_in(arrays))
+        shares = arrays.get("shares")
+        known = None if shares is None else np.asarray(shares, dtype=float)
+        return cls(Ensemble(members), grid, **machines_in(arrays), shares=known)
 
 
 def machines_in(arrays: Arrays) -> dict[str, KernelRidge]:
     """Return the machines among stored arrays, by name."""
     kernels = {name: nested(arrays, name) for name in MACHINES}
     return {name: KernelRidge.rebuild(k) for name, k in kernels.items() if k}
+
+
+def class_shares(coordination: Ints) -> Floats:
+    """Return the shares of the classes among labels, −1 for unknown; half a site where a class has none."""
+    known = coordination[coordination >= 0]
+    counts = np.maximum(np.bincount(known, minlength=CLASSES), 0.5)
+    return np.asarray(counts / counts.sum())
 
 
 def _shares(scores: Floats) -> Floats:

@@ -23,7 +23,13 @@ from matterscope.learn.persist import Arrays, prefixed, save_model
 from matterscope.learn.splits import grouped_folds
 from matterscope.physics.edges import edge
 from matterscope.spectra.learned.aligned import FAMILY, Calibration, WindowModel
-from matterscope.spectra.learned.experts import Experts, Taught, machines_in, train_machines
+from matterscope.spectra.learned.experts import (
+    Experts,
+    Taught,
+    class_shares,
+    machines_in,
+    train_machines,
+)
 from matterscope.spectra.learned.features import DISTORTIONS, distort
 from matterscope.spectra.learned.held_out import CALIBRATED_ON, Held, calibrate, empty, predict_held
 from matterscope.spectra.learned.instruments import Instrument, fine_shapes, observe
@@ -170,10 +176,11 @@ def _units(
     return [{**common, "rows": rows, "expert": kind, "others": others} for kind in kinds]
 
 
-def _experts(units: list[dict[str, Any]], plan: Plan) -> Experts:
+def _experts(units: list[dict[str, Any]], plan: Plan, labels: Ints) -> Experts:
     members = [Network.rebuild(u["arrays"], u["meta"]) for u in units[: plan.members]]
     machines = machines_in(units[-1]["arrays"]) if plan.kernels else {}
-    return Experts(Ensemble(tuple(members)), WINDOWS[plan.window], **machines)
+    own = class_shares(labels)
+    return Experts(Ensemble(tuple(members)), WINDOWS[plan.window], **machines, shares=own)
 
 
 def fold_experts(
@@ -205,7 +212,11 @@ def fold_experts(
     items = [u for (train, _), o in zip(folds, also, strict=True) for u in _units(common, train, plan, o)]  # fmt: skip
     units = call.map(train_unit, items, f"cross-validation {plan.window}")
     size = len(items) // len(folds)
-    return [_experts(units[k * size : (k + 1) * size], plan) for k in range(len(folds))]
+    cn = targets["coordination"]
+    return [
+        _experts(units[k * size : (k + 1) * size], plan, cn[train])
+        for k, (train, _) in enumerate(folds)
+    ]
 
 
 def predict_folds(
@@ -351,7 +362,7 @@ def _final(
     low, high = np.quantile(shapes[own], [0.05, 0.95], axis=0)
     return WindowModel(
         plan.window,
-        _experts(units, plan),
+        _experts(units, plan, targets["coordination"]),
         fit_domain(good, classes),
         calibration,
         shapes[own].mean(axis=0),
