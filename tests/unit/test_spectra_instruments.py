@@ -32,6 +32,7 @@ NOTHING = Instrument(
     discrepancy=0.0,
     pre_edge=0.0,
     alignment=0.0,
+    disorder=0.0,
 )
 
 
@@ -125,3 +126,17 @@ def test_what_theory_misses_has_no_mean_and_fades(fine: np.ndarray) -> None:
     near = (seen - realigned(many, "wide"))[:, (grid > 4) & (grid < 20)]
     # 2 curves, sizes even in (0, 0.05): 0.041 a point; the mean of 600 draws has a fortieth of it
     assert np.abs(near.mean(axis=0)).max() < 5 * 0.041 / np.sqrt(600)
+
+
+def test_disorder_damps_oscillations_by_the_debye_waller_factor() -> None:
+    wave = 0.1 * np.sin(FINE / 3.0) * (FINE > 0)
+    still = (1.0 * (FINE > 0) + wave)[None].astype(np.float32)
+    largest = 0.012
+    draws = np.random.default_rng(7).uniform(0, largest, (1, 1))[0, 0]
+    seen = observe(still, np.random.default_rng(7), "wide", changed(disorder=largest))
+    plain = observe(still, np.random.default_rng(7), "wide", NOTHING)
+    grid = WINDOWS["wide"]
+    far = grid > 60
+    # k² = 2 m E/ħ² = 0.2625 E/eV per Å²; origin and edge are both at 0 within a step of 0.25 eV
+    expected = np.exp(-2 * draws * 0.2625 * grid[far])
+    np.testing.assert_allclose((seen[0, far] - 1) / expected, plain[0, far] - 1, atol=2e-3)

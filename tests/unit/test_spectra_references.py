@@ -20,6 +20,7 @@ from matterscope.spectra.learned import aligned
 from matterscope.spectra.learned.inference import edge_miss, flag_gates, windows_of
 from matterscope.spectra.learned.models import choose
 from matterscope.spectra.learned.references import named_edge, read_reference
+from matterscope.spectra.measured.alignment import aligned_shape
 from matterscope.spectra.measured.quality import examine
 
 DEMO = Path(str(files("matterscope.spectra").joinpath("shipped", "demo_cu_k.h5")))
@@ -138,7 +139,9 @@ def judged(
 def test_an_axis_is_doubted_where_the_shape_expects_another_edge(oxide: xr.Dataset) -> None:
     measured = oxide.copy()
     measured.attrs = {k: v for k, v in oxide.attrs.items() if k not in ("simulated", "engine")}
-    own = examine(measured).position - TABLE
+    shape = examine(measured).normalised
+    assert shape is not None
+    own = aligned_shape(shape.energy, shape.mu, "wide", TABLE)[1] - TABLE
     assert judged(measured, own + 5.0, -5.0) == (False, pytest.approx(0.0, abs=1e-6))
     assert judged(measured, own, -5.0) == (True, pytest.approx(5.0, abs=1e-6))
     # what a foil on the same axis has shown is taken off first

@@ -162,7 +162,7 @@ class Answer:
     as_measured: float
     """The larger of the two shares before any broadening was tried."""
     edge: float
-    """eV; where the shape puts E½ − table, on the axis of the engine that the model was trained on."""
+    """eV; where the shape puts the edge, less the table, on the axis of the engine that the model was trained on."""
 
 
 def window_for(seen: Examined, available: dict[str, WindowModel]) -> str:

@@ -40,7 +40,7 @@ SOFTENING = 0.2
 fourfold, a user's sample need not be. Answers are those for shares p^0.8, made to add up to 1."""
 MACHINES = ("machine", "gate", "level")
 FLAT = (20.0, 115.0)
-"""eV from E½: where the line is fitted that `levelled` divides by."""
+"""eV from the edge: where the line is fitted that `levelled` divides by."""
 
 
 def levelled(shapes: NDArray[Any], grid: Floats) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ class Experts:
 
     ensemble: Ensemble
     grid: Floats
-    """eV from E½; of the shapes."""
+    """eV from the edge; of the shapes."""
     machine: KernelRidge | None = None
     """Answers coordination, bond, valence and edge position of oxygen shells."""
     gate: KernelRidge | None = None

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 FIXED = np.arange(-8.0, 42.0 + 1e-9, 0.5)
-"""eV from the median E½ of the training set: the window of a description that is not aligned."""
+"""eV from the median edge of the training set: the window of a description that is not aligned."""
 
 
 def describe(
     energy: Floats, mu: Floats, aligned: bool, window: str, centre: float
 ) -> tuple[Floats, Floats]:
-    """Return (values, grid) of one spectrum, aligned at its own E½ or on the fixed axis."""
+    """Return (values, grid) of one spectrum, aligned at its own edge or on the fixed axis."""
     if aligned:
         shape, _ = aligned_shape(energy, mu, window)
         return np.nan_to_num(shape, nan=float(mu[-1])), WINDOWS[window]
@@ -179,7 +179,7 @@ def compare_features(
 
 
 def _centre(training: TrainingSet, rows: NDArray[np.int64]) -> float:
-    """Return the median E½ (eV) of the computed spectra: where a fixed axis is centred."""
+    """Return the median edge (eV) of the computed spectra: where a fixed axis is centred."""
     found = [aligned_shape(training.energy[i], training.mu[i], "narrow")[1] for i in rows]
     return float(np.median(found))
 

@@ -45,7 +45,7 @@ class Held:
     shell: Floats
     """Probability of an oxygen shell."""
     edge: Floats
-    """eV; E½ − table on the engine's axis, as the shape has it; NaN without a kernel machine."""
+    """eV; the edge less the table on the engine's axis, as the shape has it; NaN without a kernel machine."""
 
 
 def predict_held(experts: Experts, shapes: NDArray[Any]) -> Held:

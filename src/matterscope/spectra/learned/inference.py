@@ -23,7 +23,7 @@ from matterscope.spectra.learned.models import PREDICTORS, Model, choose
 from matterscope.spectra.learned.references import Reference, named_edge, read_reference, relate
 from matterscope.spectra.loss.edge_cutting import cut_edges
 from matterscope.spectra.loss.loss_reduction import is_energy_loss
-from matterscope.spectra.measured.alignment import WINDOWS
+from matterscope.spectra.measured.alignment import ALIGNMENT, WINDOWS
 from matterscope.spectra.measured.naming import candidates
 from matterscope.spectra.measured.quality import (
     SEVERE,
@@ -53,9 +53,10 @@ MEASURED = Instrument(
     discrepancy=0.0,
     pre_edge=0.0,
     alignment=1.0,
+    disorder=0.0,
 )
 """What may stand between a measured spectrum and the computed one of the same atoms; theory is broader than
-HERFD, and places E½ differently by about 1 eV."""
+HERFD, and places the edge differently by about 1 eV."""
 FAR = 1.0
 """Percentile of the training population beyond which an answer is refused (1 is its edge)."""
 NEAR = 0.99
@@ -240,14 +241,35 @@ def _refuse(estimate: Estimate, reason: str) -> Estimate:
 
 
 def windows_of(model: Model) -> dict[str, WindowModel]:
-    """Return the model's ensembles by window, rebuilt once."""
+    """Return the model's ensembles by window, rebuilt once.
+
+    Raises
+    ------
+    ModelError
+        When the model was made for other energies or another alignment than this version has.
+    """
     if "windows" not in model.parsed:
+        _check_grid(model)
         model.parsed["windows"] = {
             name: WindowModel.unpack(name, nested(model.arrays, name), meta)
             for name, meta in model.card["windows"].items()
         }
     found: dict[str, WindowModel] = model.parsed["windows"]
     return found
+
+
+def _check_grid(model: Model) -> None:
+    grids: dict[str, list[float]] = model.card.get("grid", {})
+    strange = [
+        n for n, g in grids.items() if n not in WINDOWS or not np.array_equal(g, WINDOWS[n])
+    ]
+    if strange or model.card.get("alignment") != ALIGNMENT:
+        what = f"the energies of its window {strange[0]}" if strange else "its alignment"
+        raise ModelError(
+            f"the model '{model.name}' does not fit this version: {what} differ",
+            got=model.card.get("alignment", "the half step itself"), expected=ALIGNMENT,
+            hint="train it again (spectra train), or omit --model to take the shipped one",
+        )  # fmt: skip
 
 
 def answer_aligned(
@@ -418,7 +440,7 @@ def _picture(found: Answer, model: WindowModel, refused: bool) -> Picture:
                 line(grid, model.population_mean, "mean of the training set", "reference"),
                 line(grid, found.shape, "this spectrum", colour),
             ],
-            "energy − E½ / eV",
+            "energy from the edge / eV",
             "aligned μ",
         ),
         Panel(
@@ -439,7 +461,7 @@ def _picture(found: Answer, model: WindowModel, refused: bool) -> Picture:
     caption = (
         "Refused: the shape lies outside the training population."
         if refused
-        else f"Aligned at E½ = {found.position:.2f} eV; bond length {found.bond:.3f} Å."
+        else f"Aligned at {found.position:.2f} eV, the half step of the smoothed spectrum; bond length {found.bond:.3f} Å."
     )
     return Picture(
         "answer", "Aligned shape and answers", panels, caption, columns=3, width=10.0, height=3.0

@@ -26,6 +26,8 @@ Singles = NDArray[np.float32]
 
 FINE = np.arange(AROUND[0], 150.0 + 1e-9, STEP)
 """eV from E½ of the computed spectrum: room for shifts of the edge and for the tails of widths."""
+WAVE = 0.262468
+"""Å⁻² per eV: k² = 2 m E/ħ²."""
 CORRELATION = 0.5
 """eV between points whose noise is independent: the spacing of a usual near-edge scan."""
 
@@ -61,6 +63,10 @@ class Instrument:
         Largest level that theory leaves below the edge and a subtracted pre-edge does not.
     alignment : float, eV
         Standard deviation of the error of alignment that remains.
+    disorder : float, Å²
+        Largest mean-square relative displacement σ² of the atoms, which the set's frozen structures lack:
+        μ' = 1 + (μ − 1) exp(−2 σ² k²) above the edge, with k² = 2 m (E − E½)/ħ². At room temperature first
+        shells of oxides have 0.003–0.006 Å², farther ones and small particles two or three times as much.
     """
 
     gaussian: float = 1.2
@@ -74,6 +80,7 @@ class Instrument:
     discrepancy: float = 0.05
     pre_edge: float = 0.05
     alignment: float = 0.3
+    disorder: float = 0.012
 
 
 def fine_shapes(energy: Floats, mu: Floats) -> Singles:
@@ -120,6 +127,8 @@ def observe(
         seen = _shaken(seen, rng, instrument, open_shell)
     if instrument.discrepancy or instrument.pre_edge:
         seen = _misjudged(seen, rng, instrument)
+    if instrument.disorder:
+        seen = _shaken_atoms(seen, rng, instrument.disorder)
     seen = _resolved(seen, rng, instrument)
     bend = rng.uniform(-1, 1, (n, 1)) * instrument.slope * FINE / 50.0
     gain = 1 + rng.uniform(-1, 1, (n, 1)) * instrument.step
@@ -168,6 +177,13 @@ def _shaken(
     lower = np.take_along_axis(fine, np.minimum(at, FINE.size - 1), axis=1)
     w = weight[:, None].astype(np.float32)
     return np.asarray(fine * (1 - w) + w * lower, dtype=np.float32)
+
+
+def _shaken_atoms(fine: Singles, rng: np.random.Generator, largest: float) -> Singles:
+    """Return rows whose oscillations are damped as thermal motion and disorder damp them."""
+    squared = np.maximum(FINE, 0.0) * WAVE
+    factor = np.exp(-2.0 * rng.uniform(0, largest, (len(fine), 1)) * squared).astype(np.float32)
+    return np.asarray(1 + (fine - 1) * factor, dtype=np.float32) * (FINE > 0) + fine * (FINE <= 0)
 
 
 def _resolved(fine: Singles, rng: np.random.Generator, instrument: Instrument) -> Singles:

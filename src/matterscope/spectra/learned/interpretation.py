@@ -153,7 +153,7 @@ def _window_picture(found: Answer, model: WindowModel, table: pd.DataFrame) -> P
         ),
         Panel(
             [mark(y=[0.0], role="muted"), bars(centres, ordered["probability_change"], "", "series1")],
-            "energy − E½ / eV",
+            "energy from the edge / eV",
             "change of p(CN)",
         ),
     ]  # fmt: skip
@@ -188,7 +188,7 @@ def _compare_with_training(
         line(grid, shapes[i], f"{known.formulas[i]}", f"series{k}") for k, i in enumerate(order[:4])
     ]
     panel = Panel(
-        [*layers, line(grid, found.shape, "this spectrum", "data")], "energy − E½ / eV", "aligned μ"
+        [*layers, line(grid, found.shape, "this spectrum", "data")], "energy from the edge / eV", "aligned μ"
     )
     estimate.pictures.append(
         Picture("nearest", "Nearest training spectra", [panel], "By mean absolute difference of the aligned shapes.")
@@ -217,7 +217,7 @@ def _shapley(estimate: Estimate, found: Answer, known: TrainingSet, call: Call) 
     estimate.diagnostics["forest_bond"] = total
     panel = Panel(
         [bars(grid, values, "Shapley value", "series0")],
-        "energy − E½ / eV",
+        "energy from the edge / eV",
         "part of the bond length / Å",
     )
     caption = f"A forest on the same shapes answers {total:.3f} Å; the bars add up from its mean to that value."

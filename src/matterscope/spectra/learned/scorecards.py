@@ -17,7 +17,7 @@ from matterscope.core.pictures import Panel, Picture, bars, image, line, points
 from matterscope.core.random import generator
 from matterscope.learn.calibration import macro_f1
 from matterscope.spectra.learned.held_out import Held, bootstrap, fold_coverage, refusals, score
-from matterscope.spectra.measured.alignment import WINDOWS
+from matterscope.spectra.measured.alignment import ALIGNMENT, WINDOWS
 from matterscope.spectra.sets.trainingsets import COORDINATIONS, TrainingSet
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def card_of(
             f"{int((~training.oxygen).sum())} other sites taught the refusal"
         ),
         "training_data": {"name": training.name, "sha256": training.digest, "licence": settings.licence},
+        "alignment": ALIGNMENT,
         "grid": {w: WINDOWS[w].tolist() for w in settings.windows},
         "split": f"{settings.folds} folds by {settings.split}, pooled out of fold",
         "scores": scores,

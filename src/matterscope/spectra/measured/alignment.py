@@ -56,6 +56,8 @@ REFERENCE_TAIL = (100.0, 135.0)
 """Energies (eV) from the edge whose median is the post-edge level, where a spectrum reaches them."""
 STEADY = 5.0
 """eV; standard deviation of the Gaussian through which the edge is looked at to align a shape."""
+ALIGNMENT = f"half step through a Gaussian of {STEADY} eV"
+"""What models state in their cards: shapes aligned otherwise are other shapes."""
 STEP = 0.25
 AROUND = np.arange(-25.0, 40.0 + 1e-9, STEP)
 """eV from E½: where the smoothed spectrum is looked for."""
