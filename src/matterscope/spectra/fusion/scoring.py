@@ -201,7 +201,7 @@ def _tabulate(
 ) -> None:
     """Add scores, controls and coverage of some structures to the tables."""
     truth = asked.targets[rows]
-    table = [
+    table: list[dict[str, Any]] = [
         {"structures": name, "streams": s, **_scores(truth, a.mean[rows])}
         for s, a in answers.items()
     ]

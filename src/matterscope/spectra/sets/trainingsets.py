@@ -118,7 +118,7 @@ def coordination_shares(distances: Floats) -> Floats:
     known = distances[: ratios.size] / distances[0]
     ratios[: known.size] = known
     least = ndtr((SHELL_RATIO - ratios[COORDINATIONS[0] :]) / BLUR)
-    return np.concatenate([[1.0], least]) - np.concatenate([least, [0.0]])
+    return np.asarray(np.concatenate([[1.0], least]) - np.concatenate([least, [0.0]]))
 
 
 def load_set(folder: Path) -> TrainingSet:
