@@ -115,7 +115,7 @@ def apparent_width(fusion: FusionModel, block: str, values: Floats) -> float:
 
 def title(block: str) -> str:
     """Return the name of a block for a reader: ``"Ni K (20–34 eV)"``."""
-    return block.replace("_", " ").replace("+", " (20–34 eV)")
+    return block.replace("_", " ").replace("L23", "L2,3").replace("+", " (20–34 eV)")
 
 
 def _tell_outside(estimate: Estimate, block: str, worst: float, found: Misfit) -> None:

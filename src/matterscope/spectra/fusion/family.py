@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from matterscope.core.estimates import Estimate, Interval, Quantity, gaussian, refused
 from matterscope.core.pictures import Panel, Picture, bars, points
 from matterscope.learn.conformal import split_quantile
-from matterscope.spectra.fusion.domain import overlays, usable_blocks
+from matterscope.spectra.fusion.domain import overlays, title, usable_blocks
 from matterscope.spectra.fusion.intensities import METALS, read_ratios, with_ratios
 from matterscope.spectra.fusion.kernels import posterior
 from matterscope.spectra.fusion.streams import blocks_of, stream_blocks, without_steps
@@ -117,9 +117,12 @@ def answer_fusion(
         model.parsed["fusion"] = FusionModel.unpack(model.arrays)
     fusion: FusionModel = model.parsed["fusion"]
     estimate = parts[0][0]
-    for number, (other, _) in enumerate(parts[1:], 2):
+    if len(parts) > 1:  # say which edge each finding is about
+        name = f"{parts[0][1].element} {parts[0][1].edge}"
+        estimate.flags = [replace(f, message=f"{name}: {f.message}") for f in estimate.flags]
+    for number, (other, seen) in enumerate(parts[1:], 2):
         for entry in other.flags:
-            estimate.flag(entry.code, entry.message, entry.remedy)
+            estimate.flag(entry.code, f"{seen.element} {seen.edge}: {entry.message}", entry.remedy)
         # pictures are stored by name: those of the second edge would replace those of the first
         estimate.pictures += [replace(p, name=f"{p.name}-{number}") for p in other.pictures]
     card = model.card
@@ -326,7 +329,7 @@ def _compare_edges(
     if apart:
         estimate.flag(
             "edges_disagree",
-            f"{', '.join(apart)} and all edges together give different lithium contents.",
+            f"{', '.join(map(title, apart))} and all edges together give different lithium contents.",
             "were they measured at the same place?",
         )
     place = np.arange(len(rows))
@@ -334,7 +337,7 @@ def _compare_edges(
     reach = np.array([h for *_, h in rows])
     layer = points(place, middle, "90 %", y_low=middle - reach, y_high=middle + reach)
     lithium = Panel(
-        (layer,), "", "lithium per metal", x_ticks=[n.replace("_", " ") for n, *_ in rows],
+        (layer,), "", "lithium per metal", x_ticks=[title(n) for n, *_ in rows],
         y_range=(-0.3, 1.3),
     )  # fmt: skip
     defects = Panel(

@@ -223,6 +223,8 @@ def _answer_sample(
             found.quantities.pop(alone, None)
         if all(s.dataset.attrs.get("cut_from") for _, s in parts):
             found.input = InputRef(found.input.source, " + ".join(edges["edge"]), found.input.sha256)  # fmt: skip
+        elif settings.sample:
+            found.input = InputRef(found.input.source, settings.sample, found.input.sha256)
         found.diagnostics["sample"] = settings.sample
         found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
     return [_asked_only(found, settings) for found in answers]
