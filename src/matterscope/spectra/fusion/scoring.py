@@ -299,7 +299,10 @@ def _parity(asked: Asked, found: Answers, rows: NDArray[np.bool_], name: str) ->
 def _bars(table: pd.DataFrame, name: str) -> Picture:
     own = table[(table["structures"] == name) & ~table["streams"].str.contains("shuffled|volume")]
     rest = table[(table["structures"] == name) & (table["streams"] == "volume")]
-    place, names = np.arange(len(own)), [s.replace("_", " ").replace("L23", "L2,3") for s in own["streams"]]
+    place, names = (
+        np.arange(len(own)),
+        [s.replace("_", " ").replace("L23", "L2,3") for s in own["streams"]],
+    )
     panels = []
     for number, (column, label) in enumerate(
         (

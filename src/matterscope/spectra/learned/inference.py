@@ -44,7 +44,7 @@ Floats = NDArray[np.float64]
 ASKED = {"coordination_number": "1", "bond_length": "Å", "oxidation_state": "1"}
 OF_THE_SPECTRUM = {"edge_position", "edge_name", "shift_from_reference"}
 MEASURED = Instrument(
-    gaussian=1.0,
+    gaussian=2.0,
     core_hole=(0.0, 0.3),
     slope=0.03,
     self_absorption=(-0.01, 0.04),
@@ -55,16 +55,13 @@ MEASURED = Instrument(
     alignment=1.0,
     disorder=0.0,
 )
-"""What may stand between a measured spectrum and the computed one of the same atoms; theory is broader than
-HERFD, and places the edge differently by about 1 eV."""
+"""What may stand between a measured spectrum and the computed one of the same atoms. Computed YBa2Cu3O7 meets the
+measured one when widened by 1.9 eV; a spectrum that is sharper than another by less is not told apart by theory.
+The edge is placed differently by about 1 eV."""
 FAR = 1.0
 """Percentile of the training population beyond which an answer is refused (1 is its edge)."""
 NEAR = 0.99
 """Percentile from which the answer is flagged: so many good spectra lie inside."""
-LONG = 2.05
-"""Å; oxides whose edge is that of Cu(I) have shorter bonds (two-fold, 1.85 Å)."""
-LOW_EDGE = {"Cu:K": 5.0}
-"""E½ − table (eV) of measured oxides: Cu(I) stands below, Cu(II) above."""
 
 
 def infer_structure(inputs: list[Input], settings: InferSettings, call: Call) -> list[Estimate]:
@@ -262,9 +259,7 @@ def windows_of(model: Model) -> dict[str, WindowModel]:
 
 def _check_grid(model: Model) -> None:
     grids: dict[str, list[float]] = model.card.get("grid", {})
-    strange = [
-        n for n, g in grids.items() if n not in WINDOWS or not np.array_equal(g, WINDOWS[n])
-    ]
+    strange = [n for n, g in grids.items() if n not in WINDOWS or not np.array_equal(g, WINDOWS[n])]
     if strange or model.card.get("alignment") != ALIGNMENT:
         what = f"the energies of its window {strange[0]}" if strange else "its alignment"
         raise ModelError(
@@ -376,10 +371,6 @@ def flag_gates(
 
 def _flag_edge(estimate: Estimate, seen: Examined, found: Answer, model: WindowModel) -> None:
     offset = _axis_offset(estimate)
-    low = seen.position - seen.table - offset
-    if low < LOW_EDGE.get(f"{seen.element}:{seen.edge}", -np.inf) and found.bond > LONG:
-        message = f"An edge as low as this with bonds as long as {found.bond:.2f} Å is typical of sulfides and metals; the model knows oxygen shells only."
-        estimate.flag("not_oxide_like", message, "check the composition before the answer is used")
     miss = edge_miss(seen, found, model, offset)
     if abs(miss) > model.calibration.edge_tolerance:
         message = f"The edge is {miss:+.1f} eV from where an oxygen shell of this shape stands (± {model.calibration.edge_tolerance:.1f} eV): the axis, or the sample, is not what it seems."

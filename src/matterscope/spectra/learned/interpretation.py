@@ -188,7 +188,9 @@ def _compare_with_training(
         line(grid, shapes[i], f"{known.formulas[i]}", f"series{k}") for k, i in enumerate(order[:4])
     ]
     panel = Panel(
-        [*layers, line(grid, found.shape, "this spectrum", "data")], "energy from the edge / eV", "aligned μ"
+        [*layers, line(grid, found.shape, "this spectrum", "data")],
+        "energy from the edge / eV",
+        "aligned μ",
     )
     estimate.pictures.append(
         Picture("nearest", "Nearest training spectra", [panel], "By mean absolute difference of the aligned shapes.")

@@ -49,9 +49,7 @@ Targets = dict[str, NDArray[Any]]
 VIEWS = 6
 """Instruments through which the networks see every spectrum; each epoch draws one of them anew."""
 QUIET_VIEWS = 2
-QUIET = Instrument(
-    shake_down=0.0, discrepancy=0.0, pre_edge=0.0, alignment=0.0, disorder=0.0
-)
+QUIET = Instrument(shake_down=0.0, discrepancy=0.0, pre_edge=0.0, alignment=0.0, disorder=0.0)
 """What instruments do where theory is right."""
 OPEN_SHELL = 1
 """Index of the oxidation state (2+) whose d shell is open: it can be shaken down."""
