@@ -216,15 +216,21 @@ def _answer_sample(
     edges.attrs["units"] = {"position": "eV"}
     for found in answers:
         found.tables["edges"] = edges
-        for alone in ("edge_name", "edge_position"):
-            found.quantities.pop(alone, None)
-        if all(s.dataset.attrs.get("cut_from") for _, s in parts):
-            found.input = InputRef(found.input.source, " + ".join(edges["edge"]), found.input.sha256)  # fmt: skip
-        elif settings.sample:
-            found.input = InputRef(found.input.source, settings.sample, found.input.sha256)
-        found.diagnostics["sample"] = settings.sample
-        found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
+        _describe_sample(found, parts, settings.sample)
     return [_asked_only(found, settings) for found in answers]
+
+
+def _describe_sample(found: Estimate, parts: list[tuple[Estimate, Examined]], sample: str) -> None:
+    """Name an answer for what was fused, and keep nothing of a single edge in it."""
+    for alone in ("edge_name", "edge_position"):
+        found.quantities.pop(alone, None)
+    name = sample
+    if all(s.dataset.attrs.get("cut_from") for _, s in parts):
+        name = " + ".join(found.tables["edges"]["edge"])
+    if name:
+        found.input = InputRef(found.input.source, name, found.input.sha256)
+    found.diagnostics["sample"] = sample
+    found.diagnostics["verdicts"] = {s.label: s.verdict for _, s in parts}
 
 
 def _named(ref: InputRef, seen: Examined) -> Estimate:
@@ -347,7 +353,10 @@ def flag_gates(
     if found.shell < limit:
         message = f"The shape is not that of an oxygen shell (probability {found.shell:.0%}, below {limit:.0%})."
         estimate.flag("not_oxygen", message, "train a model on this chemistry")
-        reasons.append(message)
+        if (
+            not simulation
+        ):  # of a simulated one the structure is known, and the gate's engine is another
+            reasons.append(message)
     if max(found.residual, found.distance) > FAR:
         message = "The shape lies outside everything the model was trained on."
         estimate.flag(
