@@ -102,5 +102,5 @@ def choose(element: str, edge: str, given: str = "") -> Model:
         f"no shipped model answers for the {element} {edge} edge",
         got=wanted,
         expected=", ".join(answered) or "a model of your own",
-        hint="matterscope spectra train FOLDER makes one from spectra.npz and structures.extxyz.gz; give it with --model",
+        hint="matterscope spectra build RECIPE simulates a training set of your family; spectra train FOLDER makes a model of it or of your own spectra.npz and structures.extxyz.gz; give it with --model",
     )
