@@ -217,9 +217,8 @@ def _step(energy, place, width, power):
     return (0.5 + np.arctan((energy - place) / width) / np.pi) * fall
 
 
-def recorded(energy, clean, rng, counts):
+def recorded(clean, step, rng, counts):
     """Return counts of a specimen of some thickness behind a detector that may smear them."""
-    step = energy[1] - energy[0]
     thickness, plasmon = rng.uniform(0.1, 0.8), rng.uniform(18, 26)
     loss = np.arange(0, 80, step)
     kernel = 10 * loss * plasmon**2 / ((loss**2 - plasmon**2) ** 2 + (10 * loss) ** 2 + 1e-9)
@@ -243,7 +242,7 @@ def compound(name, rng, counts):
     for element, onset in zip(elements, onsets, strict=True):
         edge = (light_edge if element in "ONF" else voigt_pair)(energy, element, rng, resolution)
         clean = clean + rng.uniform(0.12, 0.4) * (onset / 530) ** -3 * edge
-    seen = recorded(energy, clean, rng, counts)
+    seen = recorded(clean, step, rng, counts)
     u = (energy - energy.mean()) / 300
     return energy + rng.uniform(-15, 15) + rng.uniform(-5, 5) * u, seen, elements
 
@@ -303,7 +302,7 @@ def stranger(rng, counts):
         else:
             rise = (light_edge if name in light else multiplet_edge)(energy, name, rng, resolution)
         clean = clean + rng.uniform(0.12, 0.4) * (onset / 530) ** -3 * rise
-    seen = recorded(energy, clean, rng, counts)
+    seen = recorded(clean, step, rng, counts)
     u = (energy - energy.mean()) / 300
     wrong = energy + rng.uniform(-15, 15) + rng.uniform(-8, 8) * u + rng.uniform(-8, 8) * u**2
     return energy, wrong, seen, sorted([*light, *(n[:2] for n in ions)]), bool(odd)

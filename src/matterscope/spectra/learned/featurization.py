@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from matterscope.core.errors import ConfigError
+from matterscope.core.errors import ConfigError, DataError
 from matterscope.core.estimates import Estimate, Quantity
 from matterscope.core.pictures import Panel, Picture, image
 from matterscope.core.random import generator
@@ -133,6 +133,14 @@ def compare_features(
     assert given.path is not None
     training = load_set(given.path)
     rows = np.flatnonzero(training.oxygen)
+    if rows.size < 2 * COMPONENTS:
+        raise DataError(
+            "too few sites with a first shell of oxygen to compare descriptions on",
+            where=str(given.path),
+            got=rows.size,
+            expected=f"at least {2 * COMPONENTS}",
+            hint="build a larger set",
+        )
     if settings.sites and settings.sites < rows.size:
         rows = np.sort(call.rng("sites").permutation(rows)[: settings.sites])
     folds = grouped_folds(groups_of(training, settings.split)[rows], settings.folds, call.seed)
