@@ -76,6 +76,8 @@ def test_a_built_prototype_is_a_training_set_and_no_layered_one(
     assert (nickel.element, nickel.edge) == ("Ni", "K")
     assert len(set(nickel.materials)) == 2
     assert set(found.diagnostics["training_sets"]) == {"Ni_K", "O_K"}
+    with pytest.raises(DataError, match="end before the narrow window does"):
+        nickel.shapes("narrow")
     with pytest.raises(DataError, match="built from a prototype"):
         assemble(tmp_path / "a")
 

@@ -115,7 +115,7 @@ def search_sites(inputs: list[Input], folder: Path, top: int) -> Estimate:
             where=str(folder),
         )
     window, shape = _covered(seen)
-    rows = known.shapes(window)
+    rows = known.shapes(window, partial=True)
     usable = np.isfinite(rows).all(axis=1)
     if not usable.any():
         raise DataError(

@@ -56,12 +56,28 @@ class TrainingSet:
     name: str = ""
     _shapes: dict[str, Floats] = field(default_factory=dict)
 
-    def shapes(self, window: str) -> Floats:
-        """Return the aligned shapes (n, m) on a window."""
+    def shapes(self, window: str, *, partial: bool = False) -> Floats:
+        """Return the aligned shapes (n, m) on a window; spectra that end before it are NaN there if `partial`.
+
+        Raises
+        ------
+        DataError
+            Unless `partial`, where spectra do not fill the window.
+        """
         if window not in self._shapes:
             pairs = zip(self.energy, self.mu, strict=True)
             self._shapes[window] = np.array([aligned_shape(e, m, window)[0] for e, m in pairs])
-        return self._shapes[window]
+        found = self._shapes[window]
+        short = int((~np.isfinite(found).all(axis=1)).sum())
+        if short and not partial:
+            raise DataError(
+                f"spectra of this set end before the {window} window does",
+                where=self.name,
+                got=f"{short} of {len(found)}",
+                expected=f"at least E½ + {WINDOWS[window][-1]:g} eV",
+                hint="--windows narrow if the narrow one is filled; else simulate further (k_max of the recipe)",
+            )
+        return found
 
     @property
     def oxygen(self) -> NDArray[np.bool_]:
