@@ -72,6 +72,9 @@ def test_a_trace_states_share_and_dwells_with_the_truth_inside() -> None:
         band = found[name].interval(0.95)
         assert band.low < truth < band.high
     assert not found.flagged("dwells-not-exponential")
+    # the rates are those of the levels, not of bins astride a switch
+    assert found["bright_rate"].value == pytest.approx(400 / BIN, rel=0.01)
+    assert found["dim_rate"].value == pytest.approx(60 / BIN, rel=0.03)
 
 
 def test_uneven_dwells_are_said_to_be_so() -> None:

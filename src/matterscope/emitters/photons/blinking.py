@@ -203,7 +203,7 @@ def _answer_states(
     if passing.any():
         estimate.flag(
             "switches-inside-bins",
-            f"{found.occupancy[passing].sum():.1%} of the bins lie astride a switch; bright_time_share splits them by their level, bright_occupancy counts whole bins",
+            f"{found.occupancy[passing].sum():.1%} of the bins lie astride a switch; bright_time_share counts their bright part, bright_occupancy whole bins",
             "a shorter --bin-width",
         )
     if rates.size == 1:
@@ -217,12 +217,10 @@ def _answer_states(
         remedy = "" if ratio < LOUD else "a shorter --bin-width shows faster switching"
         estimate.flag("one-state", f"one level explains the trace: {words}", remedy)
         return
-    estimate.quantities["bright_rate"] = _weighted(
-        rates, error, found.occupancy, slice(bright, None), call
-    )
-    estimate.quantities["dim_rate"] = _weighted(
-        rates, error, found.occupancy, slice(0, bright), call
-    )
+    # a bin astride a switch has the rate of neither level
+    held = np.where(passing, 0.0, found.occupancy)
+    estimate.quantities["bright_rate"] = _weighted(rates, error, held, slice(bright, None), call)
+    estimate.quantities["dim_rate"] = _weighted(rates, error, held, slice(0, bright), call)
     low, high = found.means[bright - 1], found.means[bright]
     noise = np.sqrt(found.means * found.fano)
     share = noise[bright - 1] / (noise[bright - 1] + noise[bright])
@@ -322,11 +320,12 @@ def _trace_picture(
     rate = counts[:n].reshape(-1, factor).mean(1) / step / 1000.0
     short = time[:n].reshape(-1, factor).mean(1)
     levels = found.means[found.path][:n].reshape(-1, factor).mean(1) / step / 1000.0
-    # Freedman and Diaconis, but never finer than one count
+    # Freedman and Diaconis, too coarse for two levels, but never finer than one count
     finest = max(int(np.ptp(counts)) + 1, 2)
     edges = np.histogram_bin_edges(counts, bins="fd")
-    heights, edges = np.histogram(counts, bins=min(120, finest, max(edges.size - 1, 2)))
-    marks = [mark(x=(found.means / step / 1000.0).tolist(), label="levels")]
+    heights, edges = np.histogram(counts, bins=min(120, finest, max(edges.size - 1, 48)))
+    held = found.means[~astride(found)]
+    marks = [mark(x=(held / step / 1000.0).tolist(), label="levels")]
     return Picture(
         "trace",
         "Rate and states",
