@@ -253,6 +253,7 @@ class DecksSettings(Settings):
 class CompareSettings(Settings):
     """Settings of `spectra compare`."""
 
+    energy: str = option("", "Axis START:STEP in eV for arrays that have none, e.g. 8330:0.4.")
     low: float = option(-10.0, "Begin of the window, from E½ of the first spectrum.", units="eV")
     high: float = option(45.0, "End of the window, from E½ of the first spectrum.", units="eV")
     reach: float = option(
@@ -313,6 +314,7 @@ class CrystalFieldSettings(Settings):
 class SearchSettings(Settings):
     """Settings of `spectra search`."""
 
+    energy: str = option("", "Axis START:STEP in eV for arrays that have none, e.g. 8330:0.4.")
     folder: str = option("", "Folder of a built set (spectra build).")
     top: int = option(10, "Structures listed.", ge=1, le=200)
 

@@ -85,7 +85,7 @@ def compare(inputs: list[Input], settings: CompareSettings, call: Call) -> list[
     list of Estimate
         One per further spectrum.
     """
-    shapes = shapes_of(inputs, settings.normalise)
+    shapes = shapes_of(inputs, settings.normalise, settings.energy)
     if len(shapes) < 2:
         raise ConfigError(
             "a comparison needs two spectra", got=len(shapes), hint="spectra compare A B"

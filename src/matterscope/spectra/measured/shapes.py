@@ -54,7 +54,7 @@ class Shape:
         return np.interp(grid - shift, self.energy, self.mu)
 
 
-def shapes_of(inputs: list[Input], method: str = "auto") -> list[Shape]:
+def shapes_of(inputs: list[Input], method: str = "auto", energy: str = "") -> list[Shape]:
     """Return every single spectrum of the inputs as a shape, in order.
 
     Parameters
@@ -63,11 +63,14 @@ def shapes_of(inputs: list[Input], method: str = "auto") -> list[Shape]:
         Files (all their spectra) or measurements.
     method : str
         Normalisation: "auto", "edge", "max" or "none".
+    energy : str
+        START:STEP (eV) for arrays without an axis.
     """
+    axis = {"energy": energy} if energy else {}
     return [
         shape_of(spectrum, given, method)
         for given in inputs
-        for spectrum in measurements(given, "spectrum")
+        for spectrum in measurements(given, "spectrum", **axis)
     ]
 
 

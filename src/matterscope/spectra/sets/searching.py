@@ -55,11 +55,11 @@ def search_set(inputs: list[Input], settings: SearchSettings, call: Call) -> lis
     if (Path(settings.folder) / "training").is_dir() or (
         Path(settings.folder) / "spectra.npz"
     ).is_file():
-        return [search_sites(inputs, Path(settings.folder), settings.top)]
+        return [search_sites(inputs, settings)]
     estimate = Estimate("spectra search", inputs[0].ref)
     blocks: dict[str, Floats] = {}
     for given in inputs:
-        for seen in examine_all(measurements(given, "spectrum"), "auto"):
+        for seen in _examined(given, settings):
             if seen.codes & SEVERE or stream_of(seen) not in STREAMS:
                 estimate.flag(
                     "not_searched",
@@ -92,13 +92,18 @@ def search_set(inputs: list[Input], settings: SearchSettings, call: Call) -> lis
     return [estimate]
 
 
-def search_sites(inputs: list[Input], folder: Path, top: int) -> Estimate:
+def _examined(given: Input, settings: SearchSettings) -> list[Examined]:
+    axis = {"energy": settings.energy} if settings.energy else {}
+    return examine_all(measurements(given, "spectrum", **axis), "auto")
+
+
+def search_sites(inputs: list[Input], settings: SearchSettings) -> Estimate:
     """Rank the sites of a training set (or of a built prototype set) by their likeness to one spectrum.
 
     Shapes are compared after alignment by E½, on the widest window that the spectrum covers.
     """
-    estimate = Estimate("spectra search", inputs[0].ref)
-    spectra = [s for given in inputs for s in examine_all(measurements(given, "spectrum"), "auto")]
+    estimate, folder = Estimate("spectra search", inputs[0].ref), Path(settings.folder)
+    spectra = [s for given in inputs for s in _examined(given, settings)]
     if len(spectra) != 1 or spectra[0].codes & SEVERE or spectra[0].normalised is None:
         raise DataError(
             "one spectrum with an edge is needed to search the sites of a training set",
@@ -122,7 +127,7 @@ def search_sites(inputs: list[Input], folder: Path, top: int) -> Estimate:
             "no spectrum of the set is long enough", where=str(folder), expected="E½ + 38 eV"
         )
     r, far = rank({"K": shape}, {"K": rows[usable]})
-    order = np.argsort(far, kind="stable")[:top]
+    order = np.argsort(far, kind="stable")[: settings.top]
     chosen = np.flatnonzero(usable)[order]
     labels = [known.labels[i] for i in chosen]
     table = pd.DataFrame(
