@@ -185,7 +185,8 @@ def _compare_with_training(
     estimate.tables["nearest_structures"] = frame
     grid = WINDOWS[found.window]
     layers = [
-        line(grid, shapes[i], f"{known.formulas[i]}", f"series{k + 1}") for k, i in enumerate(order[:4])
+        line(grid, shapes[i], f"{known.formulas[i]}", f"series{k + 1}")
+        for k, i in enumerate(order[:4])
     ]
     panel = Panel(
         [*layers, line(grid, found.shape, "this spectrum", "data")],
