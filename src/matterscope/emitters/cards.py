@@ -154,8 +154,8 @@ def _sites_picture(sites: list[Estimate], whole: str) -> Picture:
         )
         drawn = points([k for k, _, _ in known], value, "90 % interval", y_low=low, y_high=high)
         line = [] if level is None else [mark(y=[level], label="½")]
-        whole = (-0.5, len(sites) - 0.5)
-        panels.append(Panel([drawn, *line], "site", label, x_ticks=names, x_range=whole))
+        reach = (-0.5, len(sites) - 0.5)
+        panels.append(Panel([drawn, *line], "site", label, x_ticks=names, x_range=reach))
     return Picture(
         "sites",
         f"{whole}: {len(sites)} sites",
