@@ -8,13 +8,15 @@ import pytest
 from matterscope import scattering
 from matterscope.core.random import generator
 from matterscope.physics.fourier import Grid
-from matterscope.scattering.differences import disk_weights, missing_disk, unseen_odds
+from matterscope.scattering.differences import disk_weights, missing_disk
 from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.further import Addition, further_disks
 from matterscope.scattering.inversion import invert
 from matterscope.scattering.levelling import Task, collect
 from matterscope.scattering.posterior import evidence_shares
 from matterscope.scattering.preparation import prepare
 from matterscope.scattering.refinement import Freedom, Structure, refine
+from matterscope.scattering.refinement import intensity as intensity_of
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 
 STEP = published_grid(129).step[1]
@@ -100,14 +102,50 @@ def test_true_disks_have_the_weight_one():
 
 
 def test_the_odds_of_an_unseen_disk_grow_as_photons_fall():
-    odds = [unseen_odds(*true_fit(*task_of(10, "normal", photons=p))) for p in (10.0, 1.0, 0.1)]
+    odds = [
+        further_disks(*true_fit(*task_of(10, "normal", photons=p))).odds for p in (10.0, 1.0, 0.1)
+    ]
     assert odds[0] < odds[1] < odds[2] < 1.0
+
+
+def test_the_map_of_further_disks_is_the_likelihood_itself():
+    fit, counts = true_fit(*task_of(7, "normal", photons=0.5))
+    one = Addition(fit, counts)
+    map_ = one.log_ratio(0.06)
+    seen, _ = intensity_of(fit.structure, counts)
+    for row, column in ((10, 20), (90, 50), (60, 130)):
+        y, x = one.places[0][row], one.places[1][column]
+        more, _ = intensity_of(fit.structure.with_disk(y, x, one.radius * 0.06**0.5), counts)
+        exact = counts.value * np.log(more / seen) - counts.weight * (more - seen)
+        assert map_[row, column] == pytest.approx(exact.sum(), abs=0.1)
+
+
+def test_the_likelihood_of_a_further_disk_that_is_not_there_is_one_on_average():
+    fit, counts = true_fit(*task_of(9, "normal", photons=0.5))
+    one = Addition(fit, counts)
+    rng = np.random.default_rng(4)
+    area = float(one.area_at(0.8))
+    seen, _ = intensity_of(fit.structure, counts)
+    ratios = []
+    for _ in range(30):
+        drawn = replace(counts, value=rng.poisson(counts.weight * seen).astype(float))
+        ratios.append(np.exp(Addition(fit, drawn).log_ratio(area)).mean())
+    assert np.mean(ratios) == pytest.approx(1.0, abs=4 * np.std(ratios) / 30**0.5)
+
+
+def test_a_disk_is_seen_by_its_own_light_where_the_model_is_dark():
+    fit, counts = true_fit(*task_of(8, "normal", photons=1.0))
+    one = Addition(fit, counts)
+    area = float(one.area_at(4.5))
+    # what the fringes alone tell: the Fisher information of its weight
+    norm = missing_disk(fit, counts, soft=0.0).norm
+    assert 1.5 * area * norm < 4.5
 
 
 def test_one_radius_for_all_leaves_no_disk_unseen():
     disks, task = task_of(10)
     fit, counts = true_fit(disks, task)
-    assert unseen_odds(fit, counts) == 0.0
+    assert further_disks(fit, counts).odds == 0.0
 
 
 def test_unseen_disks_move_probability_to_one_more():
@@ -115,7 +153,7 @@ def test_unseen_disks_move_probability_to_one_more():
     found = invert(task, np.random.default_rng(0))
     found.unseen = 0.25
     found.fits = {6: found.fits[6]}
-    shares = evidence_shares(found, np.arange(1.0, 21.0), temperature=1.0)
+    shares = evidence_shares(found, np.arange(1.0, 21.0))
     assert shares[6] == pytest.approx(0.2)
 
 

@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from matterscope.physics.fourier import disk_factor
-from matterscope.scattering.deviance import poisson_deviance
 from matterscope.scattering.refinement import Counts, Fit, Structure, intensity
 from matterscope.scattering.superposition import PATTERSON_GRID
 
 Floats = NDArray[np.float64]
 
-AREAS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Shares of the mean area at which a further disk is tried."""
 NEAR_GRID = 240
 """Points per axis of the map of an oversampled frame, over twice the extent."""
 SOFT = 0.5
@@ -66,7 +63,7 @@ def missing_disk(fit: Fit, counts: Counts, soft: float = SOFT) -> Missing:
     rows, columns = counts.index
     q = np.hypot(ky[rows], kx[columns])
     f = structure.scale * radius**2 * disk_factor(q * radius)
-    amplitude = _amplitude(structure, ky, kx)[rows, columns]
+    amplitude = amplitude_of(structure, ky, kx)[rows, columns]
     # under partial coherence the fringes of the model are blurred, its amplitudes are not
     seen = intensity(structure, counts)[0] if counts.blur > 0 else np.abs(amplitude) ** 2
     model = seen + counts.noise + 1e-9
@@ -111,71 +108,6 @@ def _near_map(
     return (waves[0] @ plane @ waves[1].T).real, (axis, axis)
 
 
-def unseen_odds(fit: Fit, counts: Counts) -> float:
-    """Return the odds of one disk more, too small to be seen, against none: P(N + 1)/P(N).
-
-    The likelihood of a further disk of weight w at u is exp(w z n − w² n²/2) with the score z(u) of the map
-    and n = 1/σ_w; it is averaged over the free places and the law of areas, Normal(1, scatter) above 0. Any
-    of the N + 1 disks may be the small one. With one radius for all there is no such disk: 0.
-    """
-    if not fit.freedom.radii:
-        return 0.0
-    missing = missing_disk(fit, counts, soft=0.0)
-    structure, scatter = fit.structure, fit.freedom.scatter
-    radius = float(np.sqrt((structure.radius**2).mean()))
-    map_ = _clear_map(missing, structure, radius, float(np.sqrt(fit.freedom.area)))
-    scores = map_[np.isfinite(map_)]
-    if scores.size == 0:
-        return 0.0
-    # small disks only: a large one would have been found and is weighed by its own fit
-    weight = np.linspace(0.0, 1.0, 161)[1:]
-    law = np.exp(-0.5 * ((weight - 1.0) / scatter) ** 2) / (scatter * np.sqrt(2.0 * np.pi))
-    nodes = np.linspace(-6.0, 4.5, 64)
-    growth = weight * missing.norm
-    kernel = np.exp(growth * nodes[:, None] - 0.5 * growth**2) * law
-    each = kernel.sum(axis=1) * (weight[1] - weight[0])
-    gain = np.interp(np.clip(scores, -6.0, 4.5), nodes, each)
-    return float((structure.count + 1) * gain.mean())
-
-
-def screen_births(
-    fit: Fit, counts: Counts, places: list[tuple[float, float, float]]
-) -> list[tuple[float, float, float, float]]:
-    """Return (gain, y, x, radius) of one more disk at each place, the highest gain first.
-
-    The score ranks small disks badly: where the model has its zeros a disk adds more by its own intensity
-    than by its fringes. So the likelihood itself is taken, with the other disks held and the scale free, at
-    the best of a few areas; `gain` is the fall of deviance less what the law of areas asks for.
-    """
-    structure, freedom = fit.structure, fit.freedom
-    mean = float(np.sqrt((structure.radius**2).mean()))
-    rows, columns = counts.index
-    ky, kx = counts.ky - structure.offset[0], counts.kx - structure.offset[1]
-    q = np.hypot(ky[rows], kx[columns])
-    amplitude = _amplitude(structure, ky, kx)[rows, columns]
-    base = counts.weight * max(counts.noise, 1e-9)
-    shifted = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
-    total = float((shifted - base).sum())
-    shares = AREAS if freedom.radii else (1.0,)
-    factors = [structure.scale * mean**2 * c * disk_factor(q * mean * np.sqrt(c)) for c in shares]
-
-    def deviance(seen: Floats) -> float:
-        model = counts.weight * seen
-        return poisson_deviance(shifted, model * (total / model.sum()) + base)
-
-    without = deviance(np.abs(amplitude) ** 2)
-    found = []
-    for y, x, _ in places:
-        wave = np.exp(1j * ky * y)[rows] * np.exp(1j * kx * x)[columns]
-        best = (-np.inf, 0.0)
-        for share, factor in zip(shares, factors, strict=True):
-            asked = ((share - 1.0) / freedom.scatter) ** 2 if freedom.radii else 0.0
-            gain = without - deviance(np.abs(amplitude + factor * wave) ** 2) - asked
-            best = max(best, (gain, mean * float(np.sqrt(share))))
-        found.append((best[0], y, x, best[1]))
-    return sorted(found, reverse=True)
-
-
 def disk_weights(fit: Fit, counts: Counts) -> Floats:
     """Return the weight that the counts give to each disk of a fit with one radius; 1 for a true one.
 
@@ -202,7 +134,8 @@ def disk_weights(fit: Fit, counts: Counts) -> Floats:
     return np.asarray(1.0 + np.linalg.solve(normal, slope.T @ ((seen - model) * root)), dtype=float)
 
 
-def _amplitude(structure: Structure, ky: Floats, kx: Floats) -> NDArray[np.complex128]:
+def amplitude_of(structure: Structure, ky: Floats, kx: Floats) -> NDArray[np.complex128]:
+    """Return F on a grid of pixels, given their distances from the centre."""
     column, row = np.exp(1j * np.outer(ky, structure.y)), np.exp(1j * np.outer(kx, structure.x))
     if np.ptp(structure.radius) < 1e-9 * structure.radius[0]:
         r = structure.radius[0]
@@ -219,17 +152,19 @@ def _amplitude(structure: Structure, ky: Floats, kx: Floats) -> NDArray[np.compl
     return total
 
 
-def _clear_map(missing: Missing, structure: Structure, radius: float, extent: float) -> Floats:
-    """Return the map with −∞ on the disks and outside the box that the extent still allows."""
-    rows, columns = missing.axes
-    map_ = missing.score.copy()
-    ylow, yhigh = structure.y.max() - extent, structure.y.min() + extent
-    xlow, xhigh = structure.x.max() - extent, structure.x.min() + extent
-    map_[(rows < ylow) | (rows > yhigh), :] = -np.inf
-    map_[:, (columns < xlow) | (columns > xhigh)] = -np.inf
-    for y, x, r in zip(structure.y, structure.x, structure.radius, strict=True):
-        _blank(map_, missing.axes, (y, x), 0.9 * (r + 0.5 * radius))
-    return map_
+def free_places(
+    axes: tuple[Floats, Floats], structure: Structure, radius: float, extent: float
+) -> NDArray[np.bool_]:
+    """Return the places of a map clear of the disks, inside the box that the extent still allows."""
+    rows, columns = axes
+    y, x = structure.y, structure.x
+    free = np.logical_and.outer(
+        (rows >= y.max() - extent) & (rows <= y.min() + extent),
+        (columns >= x.max() - extent) & (columns <= x.min() + extent),
+    )
+    for v, u, r in zip(y, x, structure.radius, strict=True):
+        blank(free, axes, (v, u), 0.9 * (r + 0.5 * radius))
+    return np.asarray(free, dtype=np.bool_)
 
 
 def maxima(
@@ -241,26 +176,36 @@ def maxima(
     extent: float,
 ) -> list[tuple[float, float, float]]:
     """Return the highest points (y, x, z) clear of the disks, inside the box the extent still allows."""
-    map_ = _clear_map(missing, structure, radius, extent)
-    found: list[tuple[float, float, float]] = []
+    mean = float(np.sqrt((structure.radius**2).mean()))
+    free = free_places(missing.axes, structure, mean, extent)
+    map_ = np.where(free, missing.score, -np.inf)
+    return [p[:3] for p in peaks_of(map_, missing.axes, 1.8 * radius, most, threshold)]
+
+
+def peaks_of(
+    map_: Floats, axes: tuple[Floats, Floats], apart: float, most: int, threshold: float
+) -> list[tuple[float, float, float, tuple[int, int]]]:
+    """Return the highest points (y, x, value, index) at least `apart` from each other; the map is used up."""
+    found: list[tuple[float, float, float, tuple[int, int]]] = []
     for _ in range(most):
-        place = np.unravel_index(int(np.argmax(map_)), map_.shape)
-        value = float(map_[place])
+        row, column = np.unravel_index(int(np.argmax(map_)), map_.shape)
+        value = float(map_[row, column])
         if value < threshold:
             break
-        y, x = float(missing.axes[0][place[0]]), float(missing.axes[1][place[1]])
-        found.append((y, x, value))
-        _blank(map_, missing.axes, (y, x), 1.8 * radius)
+        y, x = float(axes[0][row]), float(axes[1][column])
+        found.append((y, x, value, (int(row), int(column))))
+        blank(map_, axes, (y, x), apart)
     return found
 
 
-def _blank(
-    map_: Floats, axes: tuple[Floats, Floats], place: tuple[float, float], reach: float
+def blank(
+    map_: NDArray[Any], axes: tuple[Floats, Floats], place: tuple[float, float], reach: float
 ) -> None:
+    """Set a map to −∞ (or False) within `reach` of a place."""
     y, x = place
     rows = np.flatnonzero(np.abs(axes[0] - y) < reach)
     columns = np.flatnonzero(np.abs(axes[1] - x) < reach)
     if rows.size and columns.size:
         block = np.ix_(rows, columns)
         near = (axes[0][rows] - y)[:, None] ** 2 + (axes[1][columns] - x)[None, :] ** 2 < reach**2
-        map_[block] = np.where(near, -np.inf, map_[block])
+        map_[block] = np.where(near, False if map_.dtype == np.bool_ else -np.inf, map_[block])

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from matterscope.physics.fourier import disk_factor
 from matterscope.scattering.differences import (
     disk_weights,
     maxima,
     missing_disk,
-    screen_births,
-    unseen_odds,
 )
+from matterscope.scattering.further import Further, further_disks
 from matterscope.scattering.levelling import (
     Task,
     collect,
@@ -31,7 +29,6 @@ from matterscope.scattering.refinement import (
     Fit,
     Freedom,
     Structure,
-    intensity,
     refine,
     uncertainties,
 )
@@ -64,12 +61,6 @@ FEWEST = 300
 """Inner pixels below which nothing can be inverted."""
 DOUBTFUL = 7.0
 """A disk whose area is known worse than this (in its errors) is also tried away."""
-WORTH = 2.8
-"""Height of the score map from which a place is screened for a single birth."""
-PLACES = 8
-"""Places screened for a single birth."""
-HOPE = -25.0
-"""Least gain of a screened birth, less the law's price, for which all parameters are fitted."""
 CLOSE = 100.0
 """Difference of scores within which single births and deaths are worth their time."""
 AGREE = 0.5
@@ -94,11 +85,19 @@ class Inversion:
 
     sure: bool = False
     """Whether as many starts as the plan wants ended in the best structure."""
+    weighed: tuple[Fit, Further] | None = None
+    """The fit whose further disks were weighed last."""
 
     @property
     def best(self) -> Fit:
         """Return the fit of the highest evidence."""
         return min(self.fits.values(), key=lambda f: f.score)
+
+    def further(self, fit: Fit, counts: Counts) -> Further:
+        """Return what one disk more would change beside a fit; the last one is remembered."""
+        if self.weighed is None or self.weighed[0] is not fit:
+            self.weighed = fit, further_disks(fit, counts)
+        return self.weighed[1]
 
     def offer(self, fit: Fit) -> bool:
         """Keep `fit` if it is the best of its number of disks; say whether it is the best of all."""
@@ -330,7 +329,7 @@ def _births(
 def _moves(fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion, moves: int) -> Fit:
     """Single births and deaths, accepted where the evidence rises."""
     for _ in range(moves):
-        trials = _single_moves(fit, counts, freedom)
+        trials = _single_moves(fit, counts, freedom, outcome)
         better = None
         for trial in trials:
             done = refine(trial, counts, freedom, steps=6, fisher=True)
@@ -346,19 +345,14 @@ def _moves(fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion, moves
     return fit
 
 
-def _single_moves(fit: Fit, counts: Counts, freedom: Freedom) -> list[Structure]:
+def _single_moves(
+    fit: Fit, counts: Counts, freedom: Freedom, outcome: Inversion
+) -> list[Structure]:
     structure = fit.structure
     everyone = np.arange(structure.count)
     trials = [structure.subset(everyone != j) for j in _overlaps(structure)]
-    mean = float(np.sqrt((structure.radius**2).mean()))
-    extent = np.sqrt(freedom.area)
-    missing = missing_disk(fit, counts, soft=0.0)
-    places = maxima(missing, structure, WORTH, 0.5 * mean, most=PLACES, extent=extent)
-    if counts.blur > 0:
-        trials += [structure.with_disk(y, x, mean) for y, x, _ in places[:1]]
-    else:
-        found = screen_births(fit, counts, places)[: 2 if counts.level < FEW else 1]
-        trials += [structure.with_disk(y, x, r) for gain, y, x, r in found if gain > HOPE]
+    places = outcome.further(fit, counts).places[: 2 if counts.level < FEW else 1]
+    trials += [structure.with_disk(y, x, r) for _, y, x, r in places]
     if freedom.radii and structure.count > 2:
         j = int(np.argmin(structure.radius))
         if _weak(fit, 0.3)[j]:
@@ -411,7 +405,7 @@ def invert(task: Task, rng: np.random.Generator, plan: Plan | None = None) -> In
         if outcome.explained:
             break
     _fewer(outcome, counts)
-    outcome.unseen = unseen_odds(outcome.best, counts)
+    outcome.unseen = outcome.further(outcome.best, counts).odds
     outcome.centre = centre_of(task, outcome.best)
     return outcome
 
@@ -426,7 +420,7 @@ def settle(outcome: Inversion, counts: Counts, moves: int) -> None:
     """Try births and deaths from the best structure, after the law of radii under it has changed."""
     _moves(outcome.best, counts, outcome.best.freedom, outcome, moves)
     _fewer(outcome, counts)
-    outcome.unseen = unseen_odds(outcome.best, counts)
+    outcome.unseen = outcome.further(outcome.best, counts).odds
 
 
 def _try_lists(
@@ -471,17 +465,3 @@ def _batches(seeds: Seeds, plan: Plan, rng: np.random.Generator) -> list[NDArray
     rest = np.setdiff1d(np.arange(count), ranks)
     more = rng.permutation(rest)[: plan.starts]
     return [first, seeds.peaks[more]] if more.size else [first]
-
-
-def visible_area(fit: Fit, counts: Counts) -> float:
-    """Return the smallest area of a disk that the pattern could show, as a share of the mean area.
-
-    The weight w of a further disk has the Fisher information 2 Σ m f²; w must exceed `CLEAR` σ.
-    """
-    structure = fit.structure
-    radius = float(np.sqrt((structure.radius**2).mean()))
-    values, _ = intensity(structure, counts)
-    q = counts.radius
-    f = structure.scale * radius**2 * disk_factor(q * radius)
-    share = values / (values + counts.noise + 1e-12)
-    return float(CLEAR / np.sqrt(2.0 * (counts.weight * f**2 * share).sum()))

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Progress, silent
 from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
-from matterscope.scattering.differences import unseen_odds
 from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import (
     FEWEST,
@@ -226,7 +225,7 @@ def invert_large(task: Task, rng: np.random.Generator, plan: Plan) -> Inversion:
         )
         result.offer(refine(fine, counts, free, steps=5, fisher=True))
     top = result.best
-    result.explained, result.unseen = explains(top), unseen_odds(top, counts)
+    result.explained, result.unseen = explains(top), result.further(top, counts).odds
     result.centre = centre_of(task, top)
     return result
 

@@ -22,7 +22,8 @@ from matterscope.physics.fourier import Grid, detector_step
 from matterscope.scattering import pictures
 from matterscope.scattering.disks import EQUAL_LAWS, Disks, Recipe, place
 from matterscope.scattering.frames import Frame
-from matterscope.scattering.inversion import CLEAR, Inversion, visible_area
+from matterscope.scattering.further import Addition
+from matterscope.scattering.inversion import CLEAR, Inversion
 from matterscope.scattering.levelling import Task, collect
 from matterscope.scattering.number_density import solve
 from matterscope.scattering.proof import power_of
@@ -122,11 +123,12 @@ def _recipe(given: dict[str, Any]) -> Recipe:
 def _limit(disks: Disks, task: Task, grid: Grid) -> dict[str, float]:
     fit = _true_fit(disks, task, grid)
     counts = collect(task)
-    visible = visible_area(fit, counts)
+    one = Addition(fit, counts)
+    visible = float(one.area_at(CLEAR))
     if fit.freedom.radii:
         certainty = 0.5 * fit.structure.radius / uncertainties(fit)["radius"]
     else:
-        certainty = np.full(disks.radius.size, CLEAR / visible)
+        certainty = np.full(disks.radius.size, np.sqrt(one.expected(1.0)))
     seen = ndtr(certainty - CLEAR)
     every = float(np.prod(seen))
     missed = (1.0 - seen) / np.maximum(seen, 1e-12)

@@ -13,8 +13,6 @@ from matterscope.scattering.inversion import Inversion
 
 Floats = NDArray[np.float64]
 
-TEMPERATURE = 1.5
-"""Laplace evidences are divided by this: best log score of 57 simulated patterns at 0.1 and 0.3 photon."""
 PROVED_WEIGHT = 0.999
 """Trust in a proved inversion, beside the disks too small to see."""
 MISSED = 0.015
@@ -23,12 +21,11 @@ STATISTICS = 0.7
 """Power of the statistical posterior beside the evidence of the inversion; set by hand."""
 
 
-def evidence_shares(
-    inversion: Inversion, numbers: Floats, temperature: float = TEMPERATURE
-) -> Floats:
-    """Return exp(−score/2T) over the numbers tried, normalised; numbers never tried share nothing.
+def evidence_shares(inversion: Inversion, numbers: Floats) -> Floats:
+    """Return exp(−score/2) over the numbers tried, normalised; numbers never tried share nothing.
 
-    One disk more than the best fit has at least the odds of a disk too small to be seen.
+    One disk more than the best fit is what a fit of it says (a disk that stands out) and the odds of one that
+    does not.
     """
     scores = np.full(numbers.size, np.inf)
     for n, fit in inversion.fits.items():
@@ -37,11 +34,10 @@ def evidence_shares(
             scores[at[0]] = fit.score
     if not np.isfinite(scores).any():
         return np.full(numbers.size, 1.0 / numbers.size)
-    share = np.exp(-0.5 * (scores - scores.min()) / temperature)
+    share = np.exp(-0.5 * (scores - scores.min()))
     more = int(inversion.best.structure.count + 1 - numbers[0])
     if 0 <= more < numbers.size:
-        # a fit of N + 1 covers a disk that stands out, the odds one that does not
-        share[more] = max(share[more], inversion.unseen)
+        share[more] += inversion.unseen
     return np.asarray(share / share.sum(), dtype=float)
 
 

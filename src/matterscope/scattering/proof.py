@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from matterscope.scattering.inversion import CLEAR, PROVED, Inversion, visible_area
+from matterscope.scattering.further import Addition
+from matterscope.scattering.inversion import CLEAR, PROVED, Inversion
 from matterscope.scattering.refinement import Counts, uncertainties
 
 ENOUGH = 0.95
 """Least power of each test behind a proof."""
+CERTAIN = 0.98
+"""Least probability of the number itself: what another number, tried or too small to be seen, leaves to it."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,16 @@ class Power:
     @property
     def enough(self) -> bool:
         """Whether all of them are high."""
-        return min(self.structure, self.smallest, self.further) >= ENOUGH
+        return min(self.structure, self.smallest) >= ENOUGH and self.further >= CERTAIN
 
     @property
     def weakest(self) -> str:
         """Say what the tests could not have told."""
         reasons = {
-            "one disk of mean size more or less would hardly change the goodness of fit": self.structure,
-            "the smallest disk found hardly stands out of the photon noise": self.smallest,
-            f"a disk below {self.visible:.0%} of the mean area could hide": self.further,
+            "one disk of mean size more or less would hardly change the goodness of fit": self.structure
+            / ENOUGH,
+            "the smallest disk found hardly stands out of the photon noise": self.smallest / ENOUGH,
+            f"a disk below {self.visible:.0%} of the mean area could hide": self.further / CERTAIN,
         }
         return min(reasons, key=lambda k: reasons[k])
 
@@ -63,13 +67,14 @@ def power_of(inversion: Inversion, counts: Counts) -> Power:
     by its spread and is refused above `PROVED` of these, a single disk is believed above `CLEAR` σ.
     """
     fit = inversion.best
-    visible = visible_area(fit, counts)
-    mean_rise = (CLEAR / visible) ** 2 / fit.spread
+    one = Addition(fit, counts)
+    visible = float(one.area_at(CLEAR))
+    mean_rise = one.expected(1.0) / fit.spread
     if fit.freedom.radii:
         # dA/A = 2 dr/r
         certainty = float((0.5 * fit.structure.radius / uncertainties(fit)["radius"]).min())
     else:
-        certainty = CLEAR / visible
+        certainty = float(np.sqrt(one.expected(1.0)))
     return Power(
         structure=float(ndtr(mean_rise - PROVED)),
         smallest=float(ndtr(certainty - CLEAR)),
@@ -82,7 +87,8 @@ def verdict(inversion: Inversion | None, power: Power) -> str:
     """Return ``proved``, ``likely`` (explained, but so could be another number) or ``failed``."""
     if inversion is None or not inversion.explained:
         return "failed"
-    # the posterior of a fit that another number rivals is no proof either
-    scores = sorted(f.score for f in inversion.fits.values())
-    rival = np.exp(-0.5 * (scores[1] - scores[0])) if len(scores) > 1 else 0.0
-    return "proved" if power.enough and rival < 1.0 - ENOUGH else "likely"
+    # the posterior of a fit that other numbers rival is no proof either
+    best = inversion.best.score
+    odds = [float(np.exp(-0.5 * (f.score - best))) for f in inversion.fits.values()]
+    chance = 1.0 / (sum(odds) + inversion.unseen)
+    return "proved" if power.enough and chance >= CERTAIN else "likely"
