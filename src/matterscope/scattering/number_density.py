@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Progress, silent
 from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
+from matterscope.scattering.deviance import poisson_deviance
 from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import (
     FEWEST,
@@ -47,6 +48,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 LARGE = 320
 """Frames wider than this (pixels) are searched on a subset of their pixels."""
+FOREIGN = 0.08
+"""Misfit of the form factor beyond which particles are no disks: at most 0.034 in 240 patterns of disks from 0.1
+photon, N from 1 to 20; 0.15 and more for rings."""
+NEARLY = 0.8
+"""Share of the speckles' deviance beyond which disks are in the right places, whatever is left."""
+LOUD = 30.0
+"""Deviance of the speckles, in its standard deviations, from which that share is trusted."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
 
 
@@ -145,6 +153,9 @@ def search(
         equal, spread = (form_factor_fit(task, s)[2] for s in (0.0, task.scatter))
         laws = [True, False] if equal < spread else [False, True]
     centres = ready.candidates if ready.centre_found else [ready.centre]
+    if _rings_of_others(task, centres):
+        # no law of radii gives these rings: one look, in case a background lies over disks
+        centres, laws, plan = centres[:1], laws[:1], replace(plan.quick, lists=2)
     both = len(laws) > 1
     best: tuple[Inversion, Task] | None = None
     steps = len(centres) * len(laws) + 2
@@ -155,6 +166,9 @@ def search(
             progress(number * len(laws) + turn + 1, steps, "looks")
             if best[0].explained:
                 return best
+            if speckles_explained(*best) > NEARLY:
+                # the places are found and no disks explain the rest: no other start, law or centre will
+                return _blurred(best, rng)
         if number == 0 and both and best is not None:
             # a first look under both laws failed: all starts under the better one
             best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
@@ -164,10 +178,37 @@ def search(
     if best[1].centre != centres[0]:
         best = _attempt(best[1], rng, plan, best, both)
     progress(steps - 1, steps, "looks")
+    return _blurred(best, rng)
+
+
+def _blurred(best: tuple[Inversion, Task], rng: np.random.Generator) -> tuple[Inversion, Task]:
+    """Return the inversion under partial coherence where speckles are too smooth for full coherence."""
     found, trial = best
     if not found.explained and speckles_too_smooth(trial, found) and not _large(trial):
         return invert_blurred(trial, rng)
     return best
+
+
+def _rings_of_others(task: Task, centres: list[tuple[float, float]]) -> bool:
+    """Return whether the ring means follow the form factor of disks about none of the centres."""
+    trials = [replace(task, centre=c) for c in centres]
+    return min(form_factor_fit(t, s)[2] for t in trials for s in (0.0, task.scatter)) > FOREIGN
+
+
+def speckles_explained(inversion: Inversion, task: Task) -> float:
+    """Return the share of the deviance from the ring means, beyond its noise, that the disks take away.
+
+    Wrong structures take nothing; those in the right places but of another shape take most of it.
+    """
+    fit, counts = inversion.best, collect(task)
+    ring = np.rint(counts.radius).astype(np.int64)
+    mean = np.bincount(ring, counts.value) / np.maximum(np.bincount(ring, counts.weight), 1e-12)
+    flat = counts.weight * (np.maximum(mean[ring], 1e-6) + counts.noise)
+    seen = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
+    all_of_it = poisson_deviance(seen, flat) - fit.expected
+    if all_of_it < LOUD * fit.spread:
+        return 0.0  # hardly any speckle stands out of the noise
+    return float(1.0 - (fit.deviance - fit.expected) / all_of_it)
 
 
 def _attempt(

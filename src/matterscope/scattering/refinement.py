@@ -12,12 +12,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
 from matterscope.physics.fourier import TABLE_STEP, bessel_tables
 from matterscope.scattering.deviance import expected_deviance, noisy_deviance, poisson_deviance
+from matterscope.scattering.model_kernel import fill_model
 
 Floats = NDArray[np.float64]
 
@@ -157,89 +157,6 @@ class Fit:
         return (self.deviance - self.expected) / max(self.spread, 1e-12)
 
 
-@njit(cache=False)
-def _turns(k: Floats, u: Floats) -> tuple[Floats, Floats]:  # pragma: no cover - compiled
-    cosine, sine = np.empty((k.size, u.size)), np.empty((k.size, u.size))
-    for i in range(k.size):
-        for j in range(u.size):
-            cosine[i, j], sine[i, j] = np.cos(k[i] * u[j]), np.sin(k[i] * u[j])
-    return cosine, sine
-
-
-@njit(cache=False)
-def _radial(t: float, table: Floats) -> tuple[float, float]:  # pragma: no cover - compiled
-    cell = min(int(t), table.shape[0] - 2)
-    s = min(t - cell, 1.0)
-    u = 1.0 - s
-    wa, wb, da, db = u * u * (1.0 + 2.0 * s), s * s * (3.0 - 2.0 * s), s * u * u, -s * s * u
-    low, high = table[cell], table[cell + 1]
-    h = wa * low[0] + wb * high[0] + da * low[1] + db * high[1]
-    return h, wa * low[2] + wb * high[2] + da * low[3] + db * high[3]
-
-
-@njit(cache=False)
-def _fill_row(line, disks, q, parts, total, mode):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Write the derivatives of one pixel; `parts` holds re, im and radial growth of each disk."""
-    n = disks.shape[0]
-    fr, fi, slope = total
-    qy, qx = q
-    line[:] = 0.0
-    line[0] = 2.0 * (fr * fr + fi * fi)
-    oy, ox = 0.0, 0.0
-    for j in range(n):
-        turn = 2.0 * (fr * parts[1, j] - fi * parts[0, j])
-        line[1 + j] = -qy * turn
-        line[1 + n + j] = -qx * turn
-        oy += disks[j, 0] * turn
-        ox += disks[j, 1] * turn
-        growth = 2.0 * (fr * parts[0, j] + fi * parts[1, j]) * parts[2, j]
-        line[1 + 2 * n + (j if mode & 2 else 0)] += growth
-    if mode & 4:
-        q2 = max(qy * qy + qx * qx, 1e-12)
-        line[-2] = oy - slope * qy / q2
-        line[-1] = ox - slope * qx / q2
-
-
-@njit(cache=False)
-def model_kernel(index, axes, disks, tune, table, mode, intensity, jacobian):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Fill I = |F|² and its derivatives; mode 0 none, 1 one radius, 2 single radii, +4 the centre.
-
-    disks (n, 3): y, x, radius; tune: scale, δy, δx; table (m, 4): h, h′, J₀, J₀′ at `TABLE_STEP`.
-    Columns of the Jacobian: ln scale, y₁…, x₁…, then the radius or radii, then the centre (y, x).
-    d(r²h)/dr = 2rJ₀(qr), and q ∂h(qr)/∂q = 2(J₀ − h).
-    """
-    n = disks.shape[0]
-    ky, kx = axes[0] - tune[1], axes[1] - tune[2]
-    cosy, siny = _turns(ky, disks[:, 0])
-    cosx, sinx = _turns(kx, disks[:, 1])
-    parts = np.empty((3, n))
-    for p in range(index.shape[1]):
-        a, b = index[0, p], index[1, p]
-        q = np.sqrt(ky[a] ** 2 + kx[b] ** 2)
-        fr, fi, slope_r, slope_i = 0.0, 0.0, 0.0, 0.0
-        h, j0, last = 1.0, 1.0, -1.0
-        for j in range(n):
-            r = disks[j, 2]
-            if r != last:
-                last = r
-                h, j0 = _radial(q * r / TABLE_STEP, table)
-            f = tune[0] * r * r * h
-            re = f * (cosy[a, j] * cosx[b, j] - siny[a, j] * sinx[b, j])
-            im = f * (cosy[a, j] * sinx[b, j] + siny[a, j] * cosx[b, j])
-            fr += re
-            fi += im
-            if mode:
-                ratio = h if abs(h) > 1e-12 else 1e-12
-                parts[0, j], parts[1, j], parts[2, j] = re, im, 2.0 * j0 / (ratio * r)
-                steep = 2.0 * (j0 - h) / ratio
-                slope_r += steep * re
-                slope_i += steep * im
-        intensity[p] = fr * fr + fi * fi
-        if mode:
-            slope = 2.0 * (fr * slope_r + fi * slope_i)
-            _fill_row(jacobian[p], disks, (ky[a], kx[b]), parts, (fr, fi, slope), mode)
-
-
 @cache
 def _table() -> Floats:
     return np.ascontiguousarray(np.concatenate(bessel_tables(), axis=1))
@@ -254,9 +171,9 @@ def intensity(structure: Structure, counts: Counts, mode: int = 0) -> tuple[Floa
     values = np.empty(pixels)
     jacobian = np.empty((pixels, columns) if mode else (1, 1))
     disks = np.stack([structure.y, structure.x, structure.radius], axis=1)
-    tune = np.array([structure.scale, *structure.offset])
+    tune = np.array([structure.scale, *structure.offset, 1.0 / TABLE_STEP])
     axes = (counts.ky, counts.kx)
-    model_kernel(counts.index, axes, disks, tune, _table(), mode, values, jacobian)
+    fill_model(counts.index, axes, disks, tune, _table(), mode, values, jacobian)
     return values, jacobian
 
 
