@@ -47,7 +47,15 @@ def judge(item: tuple[int, dict[str, Any]], rng: np.random.Generator) -> dict[st
     """Simulate one pattern, answer it, and compare: a unit of work."""
     n, given = item
     disks, frame = scene(n, given, rng)
-    settings = DensitySettings.model_validate(given["density"])
+    return judge_frame(disks, frame, given["density"], rng)
+
+
+def judge_frame(
+    disks: Disks, frame: Frame, density: dict[str, Any], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Answer a frame under settings of `scattering density` and compare with the disks behind it."""
+    n = int(disks.radius.size)
+    settings = DensitySettings.model_validate(density)
     start = time.process_time()
     try:
         solution = solve(frame, settings, rng)
@@ -62,7 +70,9 @@ def judge(item: tuple[int, dict[str, Any]], rng: np.random.Generator) -> dict[st
         "probability": top,
         "proved": solution.verdict == "proved",
         "verdict": solution.verdict,
+        "asked": len(solution.opinions),
         "flags": len(solution.opinions) and not all(o.inside for o in solution.opinions),
+        "gain": solution.ready.gain.value,
         "pit": randomised_pit(numbers, chance, n, float(rng.random())),
         "score": float(np.log(max(chance[n - 1], 1e-12))),
         "smallest": float(disks.radius.min() ** 2 / (disks.radius**2).mean()),

@@ -153,7 +153,8 @@ def search(
         equal, spread = (form_factor_fit(task, s)[2] for s in (0.0, task.scatter))
         laws = [True, False] if equal < spread else [False, True]
     centres = ready.candidates if ready.centre_found else [ready.centre]
-    if _rings_of_others(task, centres):
+    foreign = _rings_of_others(task, centres)
+    if foreign:
         # no law of radii gives these rings: one look, in case a background lies over disks
         centres, laws, plan = centres[:1], laws[:1], replace(plan.quick, lists=2)
     both = len(laws) > 1
@@ -166,9 +167,9 @@ def search(
             progress(number * len(laws) + turn + 1, steps, "looks")
             if best[0].explained:
                 return best
-            if speckles_explained(*best) > NEARLY:
+            if foreign or speckles_explained(*best) > NEARLY:
                 # the places are found and no disks explain the rest: no other start, law or centre will
-                return _blurred(best, rng)
+                return best if foreign else _blurred(best, rng)
         if number == 0 and both and best is not None:
             # a first look under both laws failed: all starts under the better one
             best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
