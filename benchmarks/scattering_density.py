@@ -147,7 +147,7 @@ def _discriminant(train: Any, test: Any) -> float:
 
 
 def published(seed: int) -> None:
-    """The published protocol: R = 90, no noise, centre kept, z-score with the direct beam; 250 and 100 per N."""
+    """Learn the published protocol: R = 90, no noise, centre kept, z-score with the direct beam; 250 and 100 per N."""
     start = time.process_time()
     line = Beamline(published_grid(129))
     sets = []
@@ -167,7 +167,7 @@ def published(seed: int) -> None:
 
 
 def collapse(seed: int) -> None:
-    """Ring averages with R equal for all N, counts multiplied by a random factor: nothing may be learned."""
+    """Learn ring averages with R equal for all N, counts multiplied by a random factor: there is nothing to learn."""
     line = Beamline(published_grid(129), photons=10.0, beam_stop=7.0)
     open_rings = np.arange(8, 62)
     whole, averaged = [], []

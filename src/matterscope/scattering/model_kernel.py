@@ -1,27 +1,16 @@
 """The compiled model: intensity of disks at the measured pixels, with all its derivatives.
 
-In: pixels, disks and a table of the form factor. Out: two arrays, filled. Machine code is kept beside this
-file (or in numba's own folder), so that only the first answer after an installation waits for the compiler.
+In: pixels, disks and a table of the form factor. Out: two arrays, filled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from matterscope.physics.compiled import compiled
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    try:
-        kept: Callable[..., Any] = njit(cache=True, fastmath=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder that could be written to
-        kept = njit(fastmath=True, error_model="numpy")(function)
-    return kept
-
-
-@_compiled
+@compiled
 def _turns(k, u):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     cosine, sine = np.empty((k.size, u.size)), np.empty((k.size, u.size))
     for i in range(k.size):
@@ -30,7 +19,7 @@ def _turns(k, u):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     return cosine, sine
 
 
-@_compiled
+@compiled
 def _profile(q, disks, scale, per_step, table, parts):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Write the amplitude of each disk, its growth with the radius, and with ln q."""
     n = disks.shape[0]
@@ -52,7 +41,7 @@ def _profile(q, disks, scale, per_step, table, parts):  # type: ignore[no-untype
         parts[2, j] = 2.0 * scale * r * r * (j0 - h)
 
 
-@_compiled
+@compiled
 def _fill_row(line, disks, k, parts, total, mode):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Write the derivatives of one pixel."""
     n = disks.shape[0]
@@ -75,7 +64,7 @@ def _fill_row(line, disks, k, parts, total, mode):  # type: ignore[no-untyped-de
         line[-1] = ox - slope * kx / q2
 
 
-@_compiled
+@compiled
 def fill_model(index, axes, disks, tune, table, mode, intensity, jacobian):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Fill I = |F|² and its derivatives; mode 0 none, 1 one radius, 2 single radii, +4 the centre.
 

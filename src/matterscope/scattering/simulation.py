@@ -99,7 +99,7 @@ def _assemble(
             if not part.is_file():
                 simulate_chunk(chunk, np.random.default_rng(0))
             for counts in np.load(part, allow_pickle=False):
-                yield counts.astype(kind)
+                yield counts.astype(kind, copy=False)
 
     total = sum(len(n) for _, n, _ in chunks)
     write_stack(template, "counts", total, frames(), path)
@@ -127,7 +127,8 @@ def simulate_chunk(
     whole = given["photons"] > 0 and given["read_noise"] == 0
     path = part_path(chunk)
     buffer = io.BytesIO()
-    np.save(buffer, counts.astype(np.int32 if whole else np.float32), allow_pickle=False)
+    kind = np.float32 if not whole else np.uint16 if counts.max() < 65535 else np.int32
+    np.save(buffer, counts.astype(kind), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
     opened = np.stack([m.pop("open") for m in made]).all(axis=0)
     result = {"structures": made, "open": opened, "top": float(counts.max())}

@@ -7,6 +7,7 @@ drawn counts. `expect` is deterministic; noise and faults are drawn by `detect` 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,20 +200,27 @@ def _incoherent(ideal: Floats, beamline: Beamline) -> Floats:
 def detect(ideal: Floats, beamline: Beamline, rng: np.random.Generator) -> Exposure:
     """Return the counts of one exposure of the expected intensity."""
     grid = beamline.grid
-    open_pixels = beam_stop(grid, beamline.beam_stop, beamline.bar, bar_angle=-0.5 * np.pi)
+    open_pixels = _stopped(grid, beamline.beam_stop, beamline.bar).copy()
     if beamline.gap > 0:
         column = int(grid.origin[1] + 0.3 * grid.shape[1])
         open_pixels[:, column : column + max(round(beamline.gap), 1)] = False
     expected = ideal
     if beamline.photons > 0:
-        expected = ideal * (beamline.photons / ideal[open_pixels].mean())
+        level = np.vdot(ideal, open_pixels) / np.count_nonzero(open_pixels)
+        expected = ideal * (beamline.photons / level)
         counts = rng.poisson(expected).astype(float)
     else:
         counts = ideal.copy()
     if beamline.read_noise > 0:
         counts += rng.normal(0.0, beamline.read_noise, counts.shape)
     counts = _faults(counts, beamline, rng)
-    return Exposure(np.where(open_pixels, counts, 0.0), open_pixels, expected)
+    counts *= open_pixels
+    return Exposure(counts, open_pixels, expected)
+
+
+@lru_cache(maxsize=4)
+def _stopped(grid: Grid, radius: float, bar: float) -> NDArray[np.bool_]:
+    return beam_stop(grid, radius, bar, bar_angle=-0.5 * np.pi)
 
 
 def _faults(counts: Floats, beamline: Beamline, rng: np.random.Generator) -> Floats:
