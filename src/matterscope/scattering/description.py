@@ -93,7 +93,10 @@ def _density(
     if area is None:
         missing.append("the illuminated area (--area)")
     if area is None or not frame.calibrated:
-        estimate.quantities["number_density"] = refused("1/px²", "missing: " + "; ".join(missing))
+        unit = frame.unit if frame.calibrated else "px"
+        estimate.quantities["number_density"] = refused(
+            f"1/{unit}²", "missing: " + "; ".join(missing)
+        )
         estimate.flag(
             "density-refused", "no density without " + " and ".join(missing), "give what is missing"
         )

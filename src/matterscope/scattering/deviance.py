@@ -23,7 +23,12 @@ def poisson_deviance(value: Floats, mean: Floats) -> float:
     >>> poisson_deviance(np.array([2.0, 0.0]), np.array([2.0, 1.5]))
     3.0
     """
-    return float(2.0 * (special.xlogy(value, value / mean) - (value - mean)).sum())
+    return float(poisson_deviances(value, mean).sum())
+
+
+def poisson_deviances(value: Floats, mean: Floats) -> Floats:
+    """Return the Poisson deviance of each count."""
+    return np.asarray(2.0 * (special.xlogy(value, value / mean) - (value - mean)), dtype=float)
 
 
 @cache

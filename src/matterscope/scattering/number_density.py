@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from matterscope.core.calls import Progress, silent
 from matterscope.scattering.classification import opinions
 from matterscope.scattering.coherence import invert_blurred
-from matterscope.scattering.deviance import poisson_deviance
+from matterscope.scattering.deviance import poisson_deviance, poisson_deviances
 from matterscope.scattering.frames import Frame
 from matterscope.scattering.inversion import (
+    FEW,
     FEWEST,
     Inversion,
     Plan,
@@ -37,9 +38,9 @@ from matterscope.scattering.observables import (
     speckle_contrast,
 )
 from matterscope.scattering.posterior import combine, evidence_shares
-from matterscope.scattering.preparation import Prepared, prepare
+from matterscope.scattering.preparation import Prepared, listed, prepare
 from matterscope.scattering.proof import ENOUGH, Power, power_of
-from matterscope.scattering.refinement import Structure, refine
+from matterscope.scattering.refinement import Structure, intensity, refine
 from matterscope.scattering.solution import Solution, speckle_pixels
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ FOREIGN = 0.08
 photon, N from 1 to 20; 0.15 and more for rings."""
 NEARLY = 0.8
 """Share of the speckles' deviance beyond which disks are in the right places, whatever is left."""
+DULL = 0.6
+"""Contrast² below which a source of some width is tried before anything else."""
+OUTLIER = 35.0
+"""Deviance of one pixel beyond which it did not count: noise reaches 35 in one of 10⁸."""
+OUTLIERS = 0.002
+"""Largest share of such pixels; where there are more, the disks are wrong."""
 LOUD = 30.0
 """Deviance of the speckles, in its standard deviations, from which that share is trusted."""
 SCATTER = {"equal": 0.0, "normal": 1.0 / 3.0, "broad": 0.7, "auto": 1.0 / 3.0}
@@ -80,13 +87,30 @@ def solve(
     numbers = np.arange(1.0, high + 1.0)
     parts: dict[str, Floats] = {}
     inversion: Inversion | None = None
-    enough = speckle_pixels(task) >= 2.0 and int(task.inner.sum()) >= FEWEST
+    width = illuminated_width(frame, settings)
+    speckle = 2.0 * np.pi / (width * frame.step[1]) if width else None
+    enough = (speckle or 2.0) >= 2.0 and int(task.inner.sum()) >= FEWEST
     if settings.estimator in {"auto", "inversion"} and enough:
         inversion, task = search(ready, task, settings, rng, progress)
+        if (left := ready.open_pixels & ~task.open_pixels).any():
+            words = "do not count like their neighbours beside the disks found"
+            ready.flags.append(listed("dead-pixels", left, words))
+            ready.open_pixels &= task.open_pixels
     moments = moment_estimates(ready, task, rings, settings, inversion)
     if settings.estimator in {"auto", "moments"}:
         parts["contrast"] = _contrast_shares(moments, numbers, settings)
-    solution = Solution(frame, ready, task, rings, inversion, numbers, numbers * 0, parts, moments)
+    solution = Solution(
+        frame,
+        ready,
+        task,
+        rings,
+        inversion,
+        numbers,
+        numbers * 0,
+        parts,
+        moments,
+        told_speckle=speckle,
+    )
     if settings.estimator in {"auto", "features"}:
         solution.opinions = opinions(solution, settings.model)
         for opinion in solution.opinions:
@@ -115,9 +139,14 @@ def trust_in(inversion: Inversion | None, power: Power) -> str:
     return "proved" if power.structure >= ENOUGH else "likely"
 
 
+def illuminated_width(frame: Frame, settings: DensitySettings) -> float | None:
+    """Return the width that the settings or the file tell, in the unit of the frame."""
+    return settings.width or frame.width or (settings.area**0.5 if settings.area else None)
+
+
 def make_task(frame: Frame, ready: Prepared, settings: DensitySettings) -> Task:
     """Return the pattern as the inversion wants it."""
-    width = settings.width or frame.width or (settings.area**0.5 if settings.area else None)
+    width = illuminated_width(frame, settings)
     read = settings.read_noise**2 + ready.gain.read_variance
     extent = np.pi if width is None else min(width * frame.step[1], np.pi)
     return Task(
@@ -159,27 +188,80 @@ def search(
         centres, laws, plan = centres[:1], laws[:1], replace(plan.quick, lists=2)
     both = len(laws) > 1
     best: tuple[Inversion, Task] | None = None
-    steps = len(centres) * len(laws) + 2
-    for number, centre in enumerate(centres):
-        for turn, law in enumerate(laws):
-            look = plan if number == 0 and not both else plan.quick
-            best = _attempt(replace(task, centre=centre, equal=law), rng, look, best, both)
-            progress(number * len(laws) + turn + 1, steps, "looks")
-            if best[0].explained:
-                return best
-            if foreign or speckles_explained(*best) > NEARLY:
-                # the places are found and no disks explain the rest: no other start, law or centre will
-                return best if foreign else _blurred(best, rng)
-        if number == 0 and both and best is not None:
-            # a first look under both laws failed: all starts under the better one
-            best = _attempt(replace(best[1], centre=centre), rng, plan, best, True)
-            if best[0].explained:
-                return best
+    looks = _looks(centres, laws, plan)
+    for k, (centre, law, look) in enumerate(looks):
+        known = best[1] if law is None and best is not None else replace(task, equal=bool(law))
+        best = _attempt(replace(known, centre=centre), rng, look, best, both)
+        progress(k + 1, len(looks) + 1, "looks")
+        if best[0].explained:
+            return best
+        early = best if foreign else _early(best, k + 1, both, rng)
+        if early is not None:
+            return early
     assert best is not None
     if best[1].centre != centres[0]:
         best = _attempt(best[1], rng, plan, best, both)
-    progress(steps - 1, steps, "looks")
     return _blurred(best, rng)
+
+
+def _looks(
+    centres: list[tuple[float, float]], laws: list[bool], plan: Plan
+) -> list[tuple[tuple[float, float], bool | None, Plan]]:
+    """Return centre, law and effort of every look; without a law, that of the best so far."""
+    both = len(laws) > 1
+    first = [(centres[0], law, plan.quick if both else plan) for law in laws]
+    # a first look under both laws failed: all starts under the better one
+    again = [(centres[0], None, plan)] * both
+    return [*first, *again, *((c, law, plan.quick) for c in centres[1:] for law in laws)]
+
+
+def _early(
+    best: tuple[Inversion, Task], looks: int, both: bool, rng: np.random.Generator
+) -> tuple[Inversion, Task] | None:
+    """Return the outcome where further looks under full coherence are vain, else None."""
+    if not explains(best[0].best) and speckles_explained(*best) > NEARLY:
+        mended = _without_outliers(*best)
+        if mended is not None:
+            return mended
+        if looks > both:
+            # every law was tried, the places are found, and no disks explain the rest: no other start will
+            return _blurred(best, rng)
+    if looks == 1 and _contrast_bound(*best) < DULL:
+        # too dull for any number of disks in coherent light: the source comes first
+        soft = _blurred(best, rng)
+        return soft if soft[0].explained else None
+    return None
+
+
+def _without_outliers(found: Inversion, task: Task) -> tuple[Inversion, Task] | None:
+    """Return what is found without a few pixels that no noise explains, if that explains the others.
+
+    A dead pixel in a bright speckle has more deviance than all of the noise together; it is told from its
+    neighbours only where speckles are large.
+    """
+    fit, counts = found.best, collect(task)
+    if counts.level < FEW:
+        return None
+    mean = counts.weight * (intensity(fit.structure, counts)[0] + counts.noise)
+    seen = np.maximum(counts.value + counts.weight * counts.noise, 0.0)
+    bad = poisson_deviances(seen, np.maximum(mean, 1e-9)) > OUTLIER
+    if not 0 < bad.sum() <= max(OUTLIERS * bad.size, 4):
+        return None
+    opened = task.open_pixels.copy()
+    rows, columns = counts.index[:, bad]
+    opened[rows, columns] = False
+    pairs = counts.weight[bad] > 1
+    cy, cx = (round(c) for c in task.centre)
+    opened[2 * cy - rows[pairs], 2 * cx - columns[pairs]] = False
+    kept = replace(task, open_pixels=opened)
+    rest = collect(kept)
+    result = replace(found, fits={}, weighed=None)
+    for each in sorted(found.fits.values(), key=lambda f: f.score)[:2]:
+        result.offer(refine(each.structure, rest, each.freedom, steps=8, fisher=True))
+    settle(result, rest, usual_plan(rest.level).moves)
+    result.explained = explains(result.best)
+    result.centre = centre_of(kept, result.best)
+    return (result, kept) if result.explained else None
 
 
 def _blurred(best: tuple[Inversion, Task], rng: np.random.Generator) -> tuple[Inversion, Task]:
@@ -227,10 +309,15 @@ def _attempt(
 
 def speckles_too_smooth(task: Task, inversion: Inversion) -> bool:
     """Return whether the contrast lies well below 1 − 1/N: a sign of partial coherence."""
+    return _contrast_bound(inversion, task) < 0.85 * (1.0 - 1.0 / inversion.best.structure.count)
+
+
+def _contrast_bound(inversion: Inversion, task: Task) -> float:
+    """Return the contrast² of the speckles plus three standard errors."""
     rings = ring_averages(task.image, task.open_pixels, task.radius)
     width = _width(inversion) or task.extent
     value, error, _ = speckle_contrast(rings, 2.0 * np.pi / width, 4.0 * np.pi / width)
-    return bool(value + 3.0 * error < 0.85 * (1.0 - 1.0 / inversion.best.structure.count))
+    return float(value + 3.0 * error)
 
 
 def _large(task: Task) -> bool:
@@ -298,9 +385,9 @@ def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion,
     kept = {n: replace(f, score=f.score - gain) for n, f in inversion.fits.items()}
     inversion.fits = kept | {start.count: other}
     settle(inversion, counts, usual_plan(counts.level).moves)
-    inversion.explained = explains(inversion.best) and (
-        inversion.explained or (rescued and inversion.sure)
-    )
+    # with enough photons one start is enough, whatever the law it was first fitted under
+    sure = inversion.sure or usual_plan(counts.level).polish == 1
+    inversion.explained = explains(inversion.best) and (inversion.explained or (rescued and sure))
     return inversion, replace(task, equal=not task.equal)
 
 

@@ -95,7 +95,7 @@ def prepare(
         ("saturated-pixels", saturated, "at the largest value of the detector"),
     ):
         if found.any():
-            flags.append(_listed(code, found, words))
+            flags.append(listed(code, found, words))
     open_pixels &= ~(hot | saturated | hole)
     negative = image[open_pixels] < 0
     if negative.any():
@@ -128,12 +128,13 @@ def prepare(
         open_pixels &= ~hidden_stop(image, open_pixels | hole, chosen)
     if (dead := dead_pixels(image, open_pixels, chosen)).any():
         open_pixels &= ~dead
-        flags.append(_listed("dead-pixels", dead, "dark opposite to bright ones"))
+        flags.append(listed("dead-pixels", dead, "dark opposite to bright ones"))
     _check_centre(chosen, open_pixels, symmetry, unknown, name)
     return Prepared(image, open_pixels, chosen, unknown, candidates, symmetry, known, flags)
 
 
-def _listed(code: str, found: Mask, words: str) -> Flag:
+def listed(code: str, found: Mask, words: str) -> Flag:
+    """Return the flag that lists masked pixels."""
     places = ", ".join(f"({y}, {x})" for y, x in np.argwhere(found)[:8])
     more = " …" if found.sum() > 8 else ""
     return Flag(

@@ -60,6 +60,8 @@ class Solution:
     moments: dict[str, Any]
     power: Power = field(default_factory=Power)
     opinions: list[Opinion] = field(default_factory=list)
+    told_speckle: float | None = None
+    """Speckle size (px) of the illuminated width where that is told; it may be finer than 2."""
 
     @property
     def fit(self) -> Fit | None:
@@ -74,7 +76,7 @@ class Solution:
     @property
     def speckle_pixels(self) -> float:
         """Return the speckle size in pixels for the largest extent allowed."""
-        return speckle_pixels(self.task)
+        return self.told_speckle or speckle_pixels(self.task)
 
     @property
     def answer(self) -> int:
