@@ -7,16 +7,19 @@ import pytest
 
 from matterscope import scattering
 from matterscope.core.random import generator
-from matterscope.physics.fourier import Grid
+from matterscope.physics.fourier import Grid, disks_amplitude
 from matterscope.scattering.differences import disk_weights, missing_disk
 from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.evaluation import population, scene
 from matterscope.scattering.further import Addition, further_disks
 from matterscope.scattering.inversion import invert
 from matterscope.scattering.levelling import Task, collect
+from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import evidence_shares
 from matterscope.scattering.preparation import prepare
 from matterscope.scattering.refinement import Freedom, Structure, refine
 from matterscope.scattering.refinement import intensity as intensity_of
+from matterscope.scattering.settings import DensitySettings, EvaluateSettings
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 
 STEP = published_grid(129).step[1]
@@ -192,3 +195,41 @@ def test_dark_and_flat_fields_are_taken_off(tmp_path):
     answer = scattering.density(tmp_path / "frame.npy", estimator="inversion", **given)
     assert answer["disk_number"].value == 6
     assert answer.diagnostics["proved"]
+
+
+def solved(n, seed=63, stream="early", **given):
+    case = population(EvaluateSettings(n=2, **given))
+    rng = generator(seed, f"{stream} {n}", 0)
+    disks, frame = scene(n, case, rng)
+    return disks, frame, DensitySettings.model_validate(case["density"]), rng
+
+
+def test_dead_pixels_in_bright_speckles_are_left_out_once_the_disks_are_known():
+    hard = {"engine": "raster", "radius_scatter": 0.01, "offset": 2.0, "dead": 8, "tell_box": False}
+    _, frame, settings, rng = solved(3, law="fixed", **hard)
+    solution = solve(frame, settings, rng)
+    assert solution.answer == 3
+    assert solution.verdict == "proved"
+    assert "dead-pixels" in {f.code for f in solution.ready.flags}
+
+
+def test_rings_that_no_disk_gives_are_given_up_after_one_look():
+    disks, frame, settings, rng = solved(6, law="fixed", photons=4.0)
+    line = Beamline(published_grid(129), beam_stop=7.0)
+    holes = replace(disks, radius=0.6 * disks.radius)
+    middle = [disks_amplitude(line.grid, d.y - 1000, d.x - 1000, d.radius) for d in (disks, holes)]
+    ideal = np.abs(middle[0] - middle[1]) ** 2
+    counts = rng.poisson(ideal * (4.0 / ideal[frame.open_pixels].mean())).astype(float)
+    solution = solve(replace(frame, counts=counts), settings, rng)
+    assert solution.verdict == "failed"
+    assert solution.inversion.starts <= 2
+    assert solution.posterior.max() < 0.5
+
+
+def test_speckles_finer_than_pixels_set_the_number_a_lower_limit_only():
+    _, frame, settings, rng = solved(8, law="fixed")
+    wide = settings.model_copy(update={"width": 6.0 * np.pi / frame.step[1] / 4.0})
+    solution = solve(frame, wide, rng)
+    assert solution.inversion is None
+    assert solution.speckle_pixels == pytest.approx(4.0 / 3.0)
+    assert np.diff(solution.parts["contrast"])[7:].min() >= -1e-12

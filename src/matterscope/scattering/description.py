@@ -248,8 +248,8 @@ def _doubt_inversion(estimate: Estimate, solution: Solution) -> None:
         if solution.speckle_pixels < 2.0:
             estimate.flag(
                 "undersampled",
-                f"a speckle covers {solution.speckle_pixels:.1f} pixels; below 2 the pattern cannot be inverted",
-                "a longer distance, smaller pixels or a smaller beam",
+                f"a speckle covers {solution.speckle_pixels:.1f} pixels; below 2 the pattern cannot be inverted, and pixels wider than speckles lower the contrast: it gives a lower limit of the number",
+                "a longer distance, smaller pixels or a smaller beam; --beta where the contrast of a known sample is known",
             )
         if inner < FEWEST:
             estimate.flag(

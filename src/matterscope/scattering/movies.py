@@ -51,7 +51,6 @@ def follow(given: Input, settings: DensitySettings, call: Call) -> Estimate:
         reason = f": {lost[0]['refused']}" if lost else " that was asked for"
         raise DataError(f"the stack has no frame{reason}", where=given.source)
     table, chance = pd.DataFrame(rows), np.stack(shares)
-    table.attrs["units"] = {"frame": "frame"}
     estimate = Estimate("scattering density", input=given.ref, tables={"frames": table})
     if lost:
         places = ", ".join(str(row["frame"]) for row in lost[:8])
@@ -76,7 +75,7 @@ def follow(given: Input, settings: DensitySettings, call: Call) -> Estimate:
     if changes:
         estimate.flag(
             "number-changes",
-            f"the number of disks changes at frames {', '.join(str(int(table['frame'][k])) for k in changes[:8])}",
+            f"the number of disks changes at frame{'s' * (len(changes) > 1)} {', '.join(str(int(table['frame'][k])) for k in changes[:8])}",
             "read the table of frames, not the mean",
         )
     estimate.provenance |= {"references": REFERENCES}

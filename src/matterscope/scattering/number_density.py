@@ -37,6 +37,7 @@ from matterscope.scattering.observables import (
     ring_averages,
     speckle_contrast,
 )
+from matterscope.scattering.photon_gain import Gain, gain_beside
 from matterscope.scattering.posterior import combine, evidence_shares
 from matterscope.scattering.preparation import Prepared, listed, prepare
 from matterscope.scattering.proof import ENOUGH, Power, power_of
@@ -70,15 +71,20 @@ def solve(
     settings: DensitySettings,
     rng: np.random.Generator,
     progress: Progress = silent,
+    gain: Gain | None = None,
 ) -> Solution:
-    """Ask every estimator about one frame and combine them; `progress` hears of every look at it."""
+    """Ask every estimator about one frame and combine them; `progress` hears of every look at it.
+
+    Where the gain was read off Friedel mates about an unknown centre, it is read off the fit and the frame is
+    answered again with that `gain`.
+    """
     ready = prepare(
         frame.counts,
         mask=frame.open_pixels,
         centre=frame.centre,
         name=f"{frame.name}, frame {frame.index}",
         photons=frame.photons,
-        gain=settings.gain,
+        gain=gain or settings.gain,
         read_variance=settings.read_noise**2 + frame.background,
     )
     task = make_task(frame, ready, settings)
@@ -92,13 +98,15 @@ def solve(
     enough = (speckle or 2.0) >= 2.0 and int(task.inner.sum()) >= FEWEST
     if settings.estimator in {"auto", "inversion"} and enough:
         inversion, task = search(ready, task, settings, rng, progress)
+        if gain is None and (better := _better_gain(ready, inversion, task)):
+            return solve(frame, settings, rng, progress, better)
         if (left := ready.open_pixels & ~task.open_pixels).any():
             words = "do not count like their neighbours beside the disks found"
             ready.flags.append(listed("dead-pixels", left, words))
             ready.open_pixels &= task.open_pixels
     moments = moment_estimates(ready, task, rings, settings, inversion)
     if settings.estimator in {"auto", "moments"}:
-        parts["contrast"] = _contrast_shares(moments, numbers, settings)
+        parts["contrast"] = _contrast_shares(moments, numbers, settings, (speckle or 2.0) < 2.0)
     solution = Solution(
         frame,
         ready,
@@ -126,6 +134,14 @@ def solve(
     mixed = combine(numbers, own, trust_in(inversion, solution.power), others) * allowed
     solution.posterior, solution.parts = mixed / mixed.sum(), parts
     return solution
+
+
+def _better_gain(ready: Prepared, inversion: Inversion, task: Task) -> Gain | None:
+    if not (ready.centre_found and ready.gain.error > 0 and inversion.explained):
+        return None
+    counts = collect(task)
+    model = intensity(inversion.best.structure, counts)[0]
+    return gain_beside(counts.value, np.maximum(model, 1e-9), ready.gain)
 
 
 def trust_in(inversion: Inversion | None, power: Power) -> str:
@@ -430,12 +446,17 @@ def _width(inversion: Inversion | None) -> float | None:
     return max(reach, 0.3)
 
 
-def _contrast_shares(moments: dict[str, Any], numbers: Floats, settings: DensitySettings) -> Floats:
+def _contrast_shares(
+    moments: dict[str, Any], numbers: Floats, settings: DensitySettings, blurred: bool
+) -> Floats:
+    """Return the posterior from the contrast alone; pixels wider than speckles only set it a lower limit."""
     value, error = moments["contrast"], moments["contrast_error"]
     if not np.isfinite(error):
         return np.full(numbers.size, 1.0 / numbers.size)
-    # rings share speckles and form factors vary: doubled; an unknown β lets any N pass below
-    beta = settings.beta or 1.0
-    log = -0.5 * ((value - beta * (1.0 - 1.0 / numbers)) / (2.0 * error + 0.02)) ** 2
+    # rings share speckles and form factors vary: doubled
+    beyond = (value - (settings.beta or 1.0) * (1.0 - 1.0 / numbers)) / (2.0 * error + 0.02)
+    if blurred and settings.beta is None:
+        beyond = np.maximum(beyond, 0.0)
+    log = -0.5 * beyond**2
     share = np.exp(log - log.max())
     return np.asarray(share / share.sum(), dtype=float)

@@ -60,11 +60,13 @@ def pattern_and_structure(
     return Picture(
         "pattern_and_structure",
         "The pattern and the disks behind it",
-        (pattern_panel(image, open_pixels), structure),
-        caption=note,
-        columns=2,
+        (pattern_panel(image, open_pixels), structure)
+        if disks
+        else (pattern_panel(image, open_pixels),),
+        caption=note if disks else "The pattern was not inverted.",
+        columns=2 if disks else 1,
         height=3.4,
-        width=7.4,
+        width=7.4 if disks else 3.9,
     )
 
 
@@ -103,7 +105,7 @@ def rings(
     lower = Panel(
         (
             draw.points(q, contrast, "contrast² per ring", "data"),
-            draw.mark(y=[expected], label="1 − 1/N", role="reference"),
+            draw.mark(y=[expected], label="1 − 1/N, coherent", role="reference"),
         ),
         x_label=f"q ({units})",
         y_label="contrast²",
@@ -125,12 +127,16 @@ def frames(time: Floats, number: Floats, low: Floats, high: Floats) -> Picture:
     panel = Panel(
         (
             draw.band(time, low, high, "90 %", "band"),
-            draw.points(time, number, "N", "data"),
+            draw.points(time, number, "likeliest N", "data"),
         ),
         x_label="frame",
         y_label="number of disks N",
+        y_range=(float(low.min()) - 1.0, float(high.max()) + 1.0),
     )
-    return Picture("frames", "Number of disks against time", (panel,))
+    caption = (
+        "Points: each frame by itself. Band: 90 % sets, of no width where one number is certain."
+    )
+    return Picture("frames", "Number of disks against time", (panel,), caption=caption)
 
 
 def ablation(q: Floats, probability: Floats, score: Floats, units: str) -> Picture:

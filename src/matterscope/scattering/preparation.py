@@ -55,7 +55,7 @@ def prepare(
     centre: tuple[float, float] | None = None,
     name: str = "",
     photons: bool = False,
-    gain: float | None = None,
+    gain: float | Gain | None = None,
     read_variance: float = 0.0,
 ) -> Prepared:
     """Mask what cannot be trusted, find the centre where it is not given, and check the frame.
@@ -72,8 +72,9 @@ def prepare(
         Of the frame, for messages.
     photons : bool
         Counts are photons even where a correction made them broken numbers.
-    gain : float, optional
-        Counts per photon; by default read off the frame where its counts are no photons.
+    gain : float or Gain, optional
+        Counts per photon, told or found from what disks leave over; by default read off the frame where its
+        counts are no photons.
     read_variance : float, counts²
         Variance of read-out noise.
 
@@ -109,7 +110,10 @@ def prepare(
     _refuse_empty(image, open_pixels, name)
     candidates, symmetry = centre_candidates(image, open_pixels)
     likely = candidates if centre is None else [centre]
-    if gain is not None:
+    if isinstance(gain, Gain):
+        known = gain
+        words = f"the counts are no photons: what the disks leave over gives {gain.value:.4g} ± {gain.error:.2g} counts per photon, by which they were divided"
+    elif gain is not None:
         known = Gain(gain)
         words = f"counts were divided by the gain given, {gain:.4g} per photon" * (gain != 1.0)
     elif photons:
