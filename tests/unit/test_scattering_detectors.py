@@ -1,5 +1,7 @@
 """What detectors do to a pattern before it is answered: gain, marks, geometry, bad pixels, hidden stops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,8 +11,11 @@ from matterscope import scattering
 from matterscope.core.errors import ConfigError
 from matterscope.core.random import generator
 from matterscope.scattering.disks import Recipe, place
+from matterscope.scattering.evaluation import population, scene
+from matterscope.scattering.number_density import solve
 from matterscope.scattering.photon_gain import estimate_gain
 from matterscope.scattering.preparation import centre_candidates, prepare
+from matterscope.scattering.settings import DensitySettings, EvaluateSettings
 from matterscope.scattering.speckle import Beamline, detect, intensity, published_grid
 
 
@@ -160,3 +165,15 @@ def test_read_out_noise_is_in_the_expected_deviance_and_found_when_not_told(tmp_
     )
     assert answer["disk_number"].value == 7
     assert abs(answer.diagnostics["goodness_z"]) < 3.5
+
+
+def test_a_gain_found_about_an_unknown_centre_is_corrected_by_the_fit():
+    case = population(EvaluateSettings(law="normal", photons=10.0, offset=2.0, tell_box=False))
+    rng = generator(97, "gain1210.0", 0)
+    _, frame = scene(12, case, rng)
+    scaled = replace(frame, counts=3.7 * frame.counts, photons=False)
+    # mates half a pixel beside each other say 13 % too much
+    assert prepare(scaled.counts, mask=scaled.open_pixels).gain.value > 1.1 * 3.7
+    solution = solve(scaled, DensitySettings.model_validate(case["density"]), rng)
+    assert solution.answer == 12
+    assert solution.ready.gain.value == pytest.approx(3.7, rel=0.03)
