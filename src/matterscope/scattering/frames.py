@@ -145,6 +145,14 @@ def _raw_frames(given: Input, settings: DensitySettings) -> Iterator[Frame]:
         return
     assert given.path is not None
     if is_own(given):
+        if settings.dataset:
+            raise ConfigError(
+                "a file of patterns written by this package has one place for its counts",
+                where=given.source,
+                got=f"--dataset {settings.dataset}",
+                expected="none",
+                hint="leave --dataset out; it names a path in the HDF5 files of detectors",
+            )
         with opened(given.path, apart="counts") as measurements:
             if not measurements:
                 raise DataError("this file holds no patterns", where=given.source)

@@ -127,13 +127,11 @@ def gain_beside(counts: Floats, model: Floats, found: Gain) -> Gain | None:
     found : Gain
         From the mates.
     """
+    if found.read_variance > 0:
+        return None  # two noises are told apart by the mates, not by their sum
     weight = 1.0 / (model + 1.0)
     share = float((weight * (counts - model) ** 2).sum() / (weight * model).sum())
-    spare = found.read_variance / found.value**2 * float(weight.sum() / (weight * model).sum())
-    share -= spare
-    if not LEAST < share < 0.99:
-        return None
-    return Gain(found.value * share, found.error * share, found.read_variance)
+    return Gain(found.value * share, found.error * share) if LEAST < share < 0.99 else None
 
 
 def _two_noises(weights: Floats, squares: Floats, total: Floats) -> float | None:

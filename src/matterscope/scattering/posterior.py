@@ -84,6 +84,8 @@ def credible_set(numbers: Floats, probability: Floats, level: float) -> tuple[fl
     --------
     >>> credible_set(np.arange(1.0, 5.0), np.array([0.02, 0.9, 0.06, 0.02]), 0.9)
     (2.0, 2.0)
+    >>> credible_set(np.arange(1.0, 6.0), np.array([0.5, 0.0, 0.0, 0.495, 0.005]), 0.9)
+    (1.0, 4.0)
     """
     low = high = int(np.argmax(probability))
     held = probability[low]
@@ -98,6 +100,12 @@ def credible_set(numbers: Floats, probability: Floats, level: float) -> tuple[fl
         else:
             low -= 1
             held += left
+    # on the way to a second peak the range may have grown to the wrong side as well
+    while low < high and held - min(probability[low], probability[high]) >= level:
+        if probability[high] <= probability[low]:
+            held, high = held - probability[high], high - 1
+        else:
+            held, low = held - probability[low], low + 1
     return float(numbers[low]), float(numbers[high])
 
 
