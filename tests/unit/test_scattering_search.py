@@ -12,7 +12,7 @@ from matterscope.scattering.differences import disk_weights, missing_disk
 from matterscope.scattering.disks import Recipe, place
 from matterscope.scattering.evaluation import population, scene
 from matterscope.scattering.further import Addition, further_disks
-from matterscope.scattering.inversion import invert
+from matterscope.scattering.inversion import Inversion, invert, settle
 from matterscope.scattering.levelling import Task, collect
 from matterscope.scattering.number_density import solve
 from matterscope.scattering.posterior import evidence_shares
@@ -233,3 +233,20 @@ def test_speckles_finer_than_pixels_set_the_number_a_lower_limit_only():
     assert solution.inversion is None
     assert solution.speckle_pixels == pytest.approx(4.0 / 3.0)
     assert np.diff(solution.parts["contrast"])[7:].min() >= -1e-12
+
+
+def test_a_cluster_that_stands_for_one_large_disk_is_merged():
+    disks, task = task_of(6, "normal")
+    fit, counts = true_fit(disks, task)
+    s, k = fit.structure, int(np.argmax(fit.structure.radius))
+    turn = np.pi / 3 * np.arange(6)
+    small = s.radius[k] / 7**0.5
+    wrong = s.subset(np.arange(6) != k).with_disk(s.y[k], s.x[k], small)
+    for angle in turn:
+        y, x = s.y[k] + 2 * small * np.sin(angle), s.x[k] + 2 * small * np.cos(angle)
+        wrong = wrong.with_disk(y, x, small)
+    found = Inversion()
+    found.offer(refine(wrong, counts, fit.freedom, steps=10, fisher=True))
+    settle(found, counts, 8)
+    assert found.best.structure.count == 6
+    assert found.best.score == pytest.approx(fit.score, abs=1.0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from matterscope.scattering.differences import (
     disk_weights,
@@ -61,6 +62,8 @@ FEWEST = 300
 """Inner pixels below which nothing can be inverted."""
 DOUBTFUL = 7.0
 """A disk whose area is known worse than this (in its errors) is also tried away."""
+TOUCH = 1.1
+"""Disks nearer than this × the sum of their radii are also tried as one."""
 CLOSE = 100.0
 """Difference of scores within which single births and deaths are worth their time."""
 AGREE = 0.5
@@ -351,6 +354,8 @@ def _single_moves(
     structure = fit.structure
     everyone = np.arange(structure.count)
     trials = [structure.subset(everyone != j) for j in _overlaps(structure)]
+    if freedom.radii:
+        trials += [_merged(structure, group) for group in _clusters(structure)[:2]]
     places = outcome.further(fit, counts).places[: 2 if counts.level < FEW else 1]
     trials += [structure.with_disk(y, x, r) for _, y, x, r in places]
     if freedom.radii and structure.count > 2:
@@ -358,6 +363,23 @@ def _single_moves(
         if _weak(fit, 0.3)[j]:
             trials.append(structure.subset(everyone != j))
     return trials
+
+
+def _clusters(structure: Structure) -> list[NDArray[np.intp]]:
+    """Return groups of disks that touch, the largest first: small ones can stand for one large disk."""
+    y, x, r = structure.y, structure.x, structure.radius
+    apart = np.hypot(y[:, None] - y[None], x[:, None] - x[None])
+    number, group = connected_components(apart < TOUCH * (r[:, None] + r[None]), directed=False)
+    groups = [np.flatnonzero(group == k) for k in range(number)]
+    return sorted((g for g in groups if 2 <= g.size < r.size), key=lambda g: -g.size)
+
+
+def _merged(structure: Structure, group: NDArray[np.intp]) -> Structure:
+    """Return the structure with one disk of the same area in the middle of a group."""
+    area = structure.radius[group] ** 2
+    y, x = (float((u[group] * area).sum() / area.sum()) for u in (structure.y, structure.x))
+    rest = structure.subset(~np.isin(np.arange(structure.count), group))
+    return rest.with_disk(y, x, float(np.sqrt(area.sum())))
 
 
 def _fewer(outcome: Inversion, counts: Counts) -> None:
