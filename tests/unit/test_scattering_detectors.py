@@ -96,9 +96,9 @@ def test_a_cbf_brings_its_own_geometry(tmp_path):
     exposure, _ = shot()
     frame = np.where(exposure.open_pixels, exposure.counts, -1).astype(np.int32)
     path = write_cbf(tmp_path / "pilatus", frame)
-    answer = scattering.density(path, area=1e8, estimator="inversion", seed=1)
+    answer = scattering.density(path, area=2.5e6, estimator="inversion", seed=1)
     assert answer["disk_number"].value == 7
-    assert answer["number_density"].value == pytest.approx(7e-8)
+    assert answer["number_density"].value == pytest.approx(2.8e-6)
     assert answer["disk_radius"].units == "nm"
 
 
