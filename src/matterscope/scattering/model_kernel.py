@@ -26,7 +26,8 @@ def _profile(q, disks, scale, per_step, table, parts):  # type: ignore[no-untype
     for j in range(n):
         r = disks[j, 2]
         if j > 0 and r == disks[j - 1, 2]:
-            parts[:3, j] = parts[:3, j - 1]
+            for k in range(3):
+                parts[k, j] = parts[k, j - 1]
             continue
         t = q * r * per_step
         cell = min(int(t), table.shape[0] - 2)
