@@ -279,12 +279,15 @@ def _recycle(fit: Fit, inner: Counts, full: Counts, weak: float, share: float) -
     Dual-space recycling with one radius: a list of which a third is right grows into the structure.
     """
     best, fruitless = fit, 0
+    limit = 4 * fit.structure.count + 10
     for _ in range(CYCLES):
         structure = fit.structure
         drop = disk_weights(fit, inner) < weak
         drop[_overlaps(structure)] = True
         kept = structure.subset(~drop) if (~drop).sum() >= 2 else structure
-        added = _births(fit, kept, full, share, INCOMPLETE, max(4, structure.count // 3))
+        room = limit - kept.count  # a wrong list asks for disks without end
+        most = min(max(4, structure.count // 3), room)
+        added = _births(fit, kept, full, share, INCOMPLETE, most) if room > 0 else kept
         if added.count == structure.count and not drop.any():
             break
         # weights of single counts bias least squares where there are few: the likelihood itself
