@@ -210,7 +210,8 @@ def search(
         best = _attempt(replace(known, centre=centre), rng, look, best, both)
         progress(k + 1, len(looks) + 1, "looks")
         if best[0].explained:
-            return best
+            # with a doubtful gain ghosts can stand for dead pixels
+            return _without_outliers(*best) or best
         early = best if foreign else _early(best, k + 1, both, rng)
         if early is not None:
             return early
