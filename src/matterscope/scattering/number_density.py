@@ -403,8 +403,10 @@ def weigh_laws(inversion: Inversion, task: Task, both: bool) -> tuple[Inversion,
     inversion.fits = kept | {start.count: other}
     settle(inversion, counts, usual_plan(counts.level).moves)
     # with enough photons one start is enough, whatever the law it was first fitted under
-    sure = inversion.sure or usual_plan(counts.level).polish == 1
-    inversion.explained = explains(inversion.best) and (inversion.explained or (rescued and sure))
+    once = usual_plan(counts.level).polish == 1
+    inversion.explained = explains(inversion.best) and (
+        inversion.explained or once or (rescued and inversion.sure)
+    )
     return inversion, replace(task, equal=not task.equal)
 
 
