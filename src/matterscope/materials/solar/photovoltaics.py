@@ -135,8 +135,8 @@ def photons_above(energy: float, gap: float) -> float:
 
     Examples
     --------
-    >>> round(photons_above(4.0, 1.4), 3)
-    0.001
+    >>> round(photons_above(3.5, 1.4), 3)
+    0.013
     """
     high, all_of_them = coverage_above([energy, gap]) @ energy_grid().flux
     return float(high / all_of_them)
