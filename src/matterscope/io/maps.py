@@ -61,7 +61,7 @@ def _json(path: Path) -> xr.Dataset:
             got=counts.shape,
             expected=(y.size, x.size),
         )
-    return _map(
+    return as_map(
         counts,
         x,
         y,
@@ -89,7 +89,7 @@ def _mat(path: Path) -> xr.Dataset:
         )
     rate_entry = np.ravel(data.get("clockRate", []))
     clock = float(rate_entry[0]) if rate_entry.size == 1 else None
-    return _map(
+    return as_map(
         rate, x, y, "µm", "counts/s", {"columns": str(stored.get("columnNames", ""))}, clock
     )
 
@@ -120,7 +120,7 @@ def _image(counts: NDArray[Any], path: Path) -> xr.Dataset:
     if counts.dtype.kind == "u":
         vendor["saturated_pixels"] = int((counts >= np.iinfo(counts.dtype).max).sum())
     ny, nx = counts.shape
-    return _map(
+    return as_map(
         counts.astype(float),
         np.arange(nx, dtype=float),
         np.arange(ny, dtype=float),
@@ -130,7 +130,7 @@ def _image(counts: NDArray[Any], path: Path) -> xr.Dataset:
     )
 
 
-def _map(
+def as_map(
     counts: Floats,
     x: Floats,
     y: Floats,
@@ -139,6 +139,7 @@ def _map(
     vendor: dict[str, Any],
     clock: float | None = None,
 ) -> xr.Dataset:
+    """Return a scan, shape (y, x), with its axes increasing; `clock` is the pixel clock in Hz where it is known."""
     if x.size > 1 and x[1] < x[0]:
         x, counts = x[::-1], counts[:, ::-1]
     if y.size > 1 and y[1] < y[0]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matterscope.core.errors import ReadError
-from matterscope.core.schema import measurement
 from matterscope.io.limits import declared
+from matterscope.io.maps import as_map
 from matterscope.io.text_columns import decoded, is_number, split_row, text_of
 
 if TYPE_CHECKING:
@@ -168,15 +168,5 @@ def _map(
         x, y = np.arange(x.size, dtype=float), np.arange(y.size, dtype=float)
     else:
         x, y = x * scale, y * scale
-    if x[1] < x[0]:
-        x, counts = x[::-1], counts[:, ::-1]
-    if y[1] < y[0]:
-        y, counts = y[::-1], counts[::-1]
     length = "px" if scale is None else "µm"
-    vendor: dict[str, Any] = {"header": header[:60]}
-    return measurement(
-        "map",
-        {"y": (y, length), "x": (x, length)},
-        {"counts": (("y", "x"), counts, units)},
-        vendor=vendor,
-    )
+    return as_map(counts, x, y, length, units, {"header": header[:60]})

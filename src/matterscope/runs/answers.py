@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from matterscope.core.quantities import QUANTITIES
 from matterscope.runs import records
 
 
@@ -146,6 +147,8 @@ def _key(value: Any) -> str:
 def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
     """Return the quantities that a table of several answers shows: those that most answers hold come first.
 
+    Among equals the order is that of the table of quantities, which names the main ones of a thing before its details.
+
     Examples
     --------
     >>> none, found = {"value": None}, {"value": 1.0}
@@ -156,7 +159,8 @@ def headings(entries: list[dict[str, Any]], most: int) -> list[str]:
     for entry in entries:
         for name, quantity in entry["quantities"].items():
             answered[name] = answered.get(name, 0) + (quantity["value"] is not None)
-    return sorted(answered, key=lambda name: -answered[name])[:most]
+    place = {name: k for k, name in enumerate(QUANTITIES)}
+    return sorted(answered, key=lambda n: (-answered[n], place.get(n, len(place))))[:most]
 
 
 def table_view(folder: Path, name: str, stored: dict[str, Any], most: int) -> dict[str, Any]:

@@ -335,6 +335,8 @@ def _trace_picture(
                 "time (s)",
                 "rate (kcounts/s)",
                 height=1.3,
+                # room for the legend, which would cover the switches
+                y_range=(0.0, 1.3 * max(float(rate.max()), 1e-6)),
             ),
             Panel(
                 [steps(edges / step / 1000.0, heights, "bins"), *marks],

@@ -236,8 +236,9 @@ def _dwell_picture(found: dict[str, tuple[Floats, dict[str, float]]]) -> Picture
         layers.append(
             points(x, 1.0 - (np.arange(x.size) + 0.5) / x.size, f"{name} dwells", f"series{i}")
         )
+        t = np.geomspace(x[0], x[-1], 200)
         layers.append(
-            line(x, np.exp(-(x - x[0]) / law["mean"]), f"{name}: exponential", f"series{i}")
+            line(t, np.exp(-(t - x[0]) / law["mean"]), f"{name}: exponential", f"series{i}")
         )
     return Picture(
         "dwell",
