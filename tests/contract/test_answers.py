@@ -6,6 +6,7 @@ Each verb has a scene here, cheap and without real data, or a reason why it has 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import matterscope
 from matterscope.core.files import canonical_json
 from matterscope.core.quantities import QUANTITIES
 from matterscope.runs.catalogue import VERBS
+from support.commands import parse
 
 DEMO = Path(matterscope.__file__).parent / "spectra" / "shipped" / "demo_cu_k.h5"
 
@@ -213,3 +215,12 @@ def test_the_public_function_gives_the_recorded_quantities(verb, answers):
     ):
         fresh = json.loads(canonical_json(estimate.as_json()["quantities"]))
         assert fresh == entry["quantities"]
+
+
+@pytest.mark.parametrize("verb", sorted(SCENES))
+def test_the_recorded_command_is_one_that_the_program_takes(verb, answers):
+    _, _, run = answers(verb)
+    command = json.loads((run.folder / "run.json").read_text())["command"]
+    words = shlex.split(command)
+    assert words[0] == "matterscope"
+    parse(words[1:])

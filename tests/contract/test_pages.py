@@ -8,9 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from matterscope.cli.app import build
+from support.commands import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.md")])
@@ -34,18 +33,6 @@ def commands(page):
             rest = words[start + 1 :]
             ends = next((k for k, w in enumerate(rest) if ENDS.fullmatch(w)), len(rest))
             yield [re.sub(r"(?<=\w)[|][\w|]+$", "", w) for w in rest[:ends]]
-
-
-def parse(words):
-    """Walk from the program to the command that the words name, and let it read the rest."""
-    command, context = typer.main.get_command(build(words)), None
-    while hasattr(command, "get_command") and words and not words[0].startswith("-"):
-        context = command.context_class(command, info_name="matterscope", parent=context)
-        found = command.get_command(context, words[0])
-        assert found is not None, f"no command {words[0]!r}"
-        command, words = found, words[1:]
-    if not hasattr(command, "get_command"):
-        command.make_context("matterscope", list(words), parent=context)
 
 
 NAMED = [

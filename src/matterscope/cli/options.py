@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from matterscope.core.errors import ConfigError
-from matterscope.core.settings import Settings
+from matterscope.core.settings import Settings, positional
 
 ANSWER, EXECUTION = "Answer", "Execution"
 HEAD_ROWS, MOST_COLUMNS, MOST_TABLES = 8, 8, 2
@@ -64,7 +64,8 @@ def _field_type(annotation: Any) -> Any:
 
 def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[inspect.Parameter]:
     """Return the parameters of a verb's command: positional settings, inputs, settings, shared options."""
-    positional, named = [], []
+    words, named = [], []
+    first = positional(settings)
     for name, field in settings.model_fields.items():
         if name in SHARED or f"{name}_" in SHARED:
             raise ConfigError(f"the setting '{name}' has the name of a shared option")
@@ -73,9 +74,9 @@ def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[insp
         unit = f" [{extra['units']}]" if extra.get("units") else ""
         text = (field.description or "") + unit
         required = field.is_required()
-        if extra.get("positional"):
+        if name in first:
             place = typer.Argument(metavar=name.upper(), help=text, show_default=False)
-            positional.append(
+            words.append(
                 _parameter(
                     name,
                     Annotated[kind if required else kind | None, place],
@@ -118,7 +119,7 @@ def parameters(settings: type[Settings], inputs: str, metavar: str) -> list[insp
         _parameter(n, Annotated[kind, option], default)
         for n, (kind, default, option) in SHARED.items()
     ]
-    both = [*positional, *files]
+    both = [*words, *files]
     return [*sorted(both, key=lambda p: p.default is not inspect.Parameter.empty), *named, *shared]
 
 

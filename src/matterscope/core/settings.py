@@ -55,6 +55,12 @@ def option(
     )
 
 
+def positional(settings: type[Settings]) -> list[str]:
+    """Return the settings that are words of the command line instead of options, in their order."""
+    extras = {n: f.json_schema_extra for n, f in settings.model_fields.items()}
+    return [n for n, extra in extras.items() if isinstance(extra, dict) and extra.get("positional")]
+
+
 def validate(settings: type[S], values: dict[str, Any], owner: str) -> S:
     """Return the settings made from `values`; raise a ConfigError that names the parameter, owner and value."""
     try:

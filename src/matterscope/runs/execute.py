@@ -23,7 +23,7 @@ from matterscope.core.errors import ConfigError, DataError, MatterscopeError
 from matterscope.core.estimates import LEVELS, Estimate
 from matterscope.core.files import canonical_json, write_json
 from matterscope.core.models import keep_models
-from matterscope.core.settings import Settings, validate
+from matterscope.core.settings import Settings, positional, validate
 from matterscope.core.verbs import as_input
 from matterscope.runs import records
 from matterscope.runs.catalogue import Verb, lookup, resolve
@@ -441,8 +441,12 @@ def changed(settings: Settings) -> dict[str, Any]:
 def command_line(verb: str, inputs: list[Input], settings: Settings, options: Options) -> str:
     """Return the command that repeats this run."""
     words = ["matterscope", *verb.split(" ")]
+    first = positional(type(settings))
+    words += [str(getattr(settings, name)) for name in first]
     words += [i.source + (f":{i.selector}" if i.selector else "") for i in inputs]
     for name, value in changed(settings).items():
+        if name in first:
+            continue
         flag = name.rstrip("_").replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
